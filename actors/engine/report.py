@@ -1,0 +1,34 @@
+"""What one rank tells of a video it made."""
+
+from dataclasses import dataclass, field
+
+from cluster.pab import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectiveCount:
+    """Calls of one collective, and the bytes this rank handed to it, its own part included."""
+
+    calls: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoReport:
+    """Times in seconds, counts and bytes of one rank's part in a video."""
+
+    gang: int
+    """Width of the gang."""
+    rank: int
+    steps: int
+    seconds: float
+    """From the request to the decoded frames."""
+    text_seconds: float
+    denoise_seconds: float
+    decode_seconds: float
+    computed: dict[Kind, int]
+    """Steps that computed each kind."""
+    all_to_all: CollectiveCount = field(default_factory=CollectiveCount)
+    all_gather: CollectiveCount = field(default_factory=CollectiveCount)
+    cache_peak_bytes: int = 0
+    """The most that the broadcast cache held at once on this rank."""

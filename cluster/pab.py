@@ -1,0 +1,78 @@
+"""What to broadcast: the ranges and the window of Pyramid Attention Broadcast (arXiv 2408.12588, sec. 3.3)."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cluster.errors import ConfigError
+
+Kind = Literal["spatial", "temporal", "cross", "mlp"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpReuse:
+    """Reuse of MLP outputs in some blocks: computed at the first step at or after each start, then reused."""
+
+    blocks: tuple[int, ...]
+    """Indices of the layers whose MLPs are reused."""
+    starts: tuple[float, ...]
+    """Timesteps at which a reuse starts (0..1000)."""
+    steps: int
+    """How many steps after a start reuse its output."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"pab.mlp.steps is {self.steps}; it must be 1 or more")
+        if any(block < 0 for block in self.blocks):
+            raise ConfigError(f"pab.mlp.blocks are {list(self.blocks)}; block indices start at 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PabConfig:
+    """Ranges per kind of attention and the window in which they hold.
+
+    Range N computes one step and broadcasts its output to the next N - 1; range 1 is off.
+    The window is given as timesteps (open interval, 0..1000) or as fractions of the run
+    (``start <= step / num_steps < end``), not both; with neither it is the whole run.
+    """
+
+    spatial: int = 1
+    temporal: int = 1
+    cross: int = 1
+    timesteps: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
+    mlp: MlpReuse | None = None
+
+    def __post_init__(self) -> None:
+        for kind in ("spatial", "temporal", "cross"):
+            value = getattr(self, kind)
+            if value < 1:
+                raise ConfigError(f"pab.{kind} is {value}; a range is 1 (off) or more")
+        if self.timesteps and self.window:
+            raise ConfigError("pab has both timesteps and window; give one of them")
+        if self.timesteps and self.timesteps[0] >= self.timesteps[1]:
+            low, high = self.timesteps
+            raise ConfigError(f"pab.timesteps is {low:g}:{high:g}; the first must be smaller, as in 100:800")
+        if self.window and not 0 <= self.window[0] < self.window[1] <= 1:
+            start, end = self.window
+            raise ConfigError(f"pab.window is {start:g}:{end:g}; it must satisfy 0 <= start < end <= 1, as in 0.15:0.85")
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is ever broadcast."""
+        return self.spatial == self.temporal == self.cross == 1 and self.mlp is None
+
+    def text(self) -> str:
+        """One line that `pab` accepts again; equal configs have equal lines."""
+        if self.is_off:
+            return "off"
+        parts = [f"spatial={self.spatial}", f"temporal={self.temporal}", f"cross={self.cross}"]
+        if self.timesteps:
+            parts.append(f"timesteps={self.timesteps[0]:g}:{self.timesteps[1]:g}")
+        if self.window:
+            parts.append(f"window={self.window[0]:g}:{self.window[1]:g}")
+        if self.mlp:
+            blocks = "+".join(str(block) for block in self.mlp.blocks)
+            starts = "+".join(f"{start:g}" for start in self.mlp.starts)
+            parts.append(f"mlp={blocks}@{starts}x{self.mlp.steps}")
+        return ",".join(parts)
