@@ -1,0 +1,1 @@
+"""The dataset job and its commands: config, prompts, storage, commits, video files."""

@@ -1,0 +1,129 @@
+"""The config of a job: YAML plus `key=value` overrides, checked once, into frozen dataclasses.
+
+Each section's dataclass lives beside its owner; this file composes them. Relative paths of `input.path` and
+`output.uri` start at the current directory; an input under `configs/` that is not there is the shipped one.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+
+from actors.engine.request import Guidance
+from cluster.errors import ConfigError
+from cluster.pab import PabConfig
+from pipelines.models import KnownModel, find_model
+from pipelines.pab_text import read_pab
+from pipelines.places import find_shipped
+from pipelines.sampling import Sampling
+from pipelines.strict import build
+from pipelines.widths import GangConfig
+from pipelines.yaml_file import read_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Where the prompts are."""
+
+    path: str
+    """A file, a folder or s3://...; parquet, jsonl, csv or txt by suffix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """Where the dataset goes."""
+
+    uri: str
+    """A folder or s3://bucket/prefix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """The Ray cluster and the workers on it; times in seconds."""
+
+    address: str | None = None
+    """An existing cluster's address (auto, ray://..., host:port); null starts a local Ray for this job."""
+    workers: int = 1
+    """Resident workers; each holds one model."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads_per_worker: int | None = None
+    """CPU threads of a worker; null shares the cores out."""
+    step_timeout_s: float = 120.0
+    """How long a gang may take over one step before its video is failed and tried again."""
+    client_timeout_s: float = 15.0
+    """How long the pool outlives a job that was killed."""
+    ready_timeout_s: float = 600.0
+    """How long to wait for the workers to load the model."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "threads_per_worker", "step_timeout_s", "client_timeout_s", "ready_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"cluster.{name} is {value}; it must be more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How a gang runs a video; none of it changes what is made."""
+
+    guidance: Guidance = "batched"
+    """Both guidance branches in one batch, or one pass after the other (half the memory)."""
+
+
+def _read_model(value: object, key: str) -> KnownModel:
+    if not isinstance(value, str):
+        raise ConfigError(f"{key} is {value!r}; a model's id or folder is wanted")
+    return find_model(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobConfig:
+    """All of a job."""
+
+    model: KnownModel = field(metadata={"read": _read_model})
+    input: InputConfig
+    output: OutputConfig
+    sampling: Sampling
+    pab: PabConfig = field(default_factory=PabConfig, metadata={"read": read_pab})
+    gang: GangConfig = field(default_factory=GangConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    flight: int | None = None
+    """Most videos submitted at once; null is 2 x workers + 2."""
+    attempts: int = 3
+    """How often a video is tried when its gang fails."""
+
+    def __post_init__(self) -> None:
+        for name in ("flight", "attempts"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; it must be 1 or more")
+        self.gang.check_workers(self.cluster.workers)
+
+    @property
+    def videos_in_flight(self) -> int:
+        """The bound on videos submitted at once."""
+        return self.flight or 2 * self.cluster.workers + 2
+
+    def to_yaml(self) -> str:
+        """The resolved config as YAML that loads again."""
+        plain = dataclasses.asdict(self)
+        plain |= {"model": self.model.id, "pab": self.pab.text()}
+        return OmegaConf.to_yaml(OmegaConf.create(plain))
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> JobConfig:
+    """Load a job's config from YAML at `path`, with `key=value` overrides on top; `ConfigError` if it cannot work."""
+    return make_config({"model": "demo", **read_yaml(find_shipped(path), "the config", overrides)})
+
+
+def make_config(values: Mapping[str, Any]) -> JobConfig:
+    """Build a job's config from plain values; what `sampling` does not say is as the model's entry says."""
+    model, sampling = values.get("model"), values.get("sampling", {})
+    if isinstance(model, str) and isinstance(sampling, Mapping):
+        values = {**values, "sampling": {**find_model(model).sampling, **sampling}}
+    config = build(JobConfig, values)
+    return dataclasses.replace(config, input=InputConfig(path=find_shipped(config.input.path)))

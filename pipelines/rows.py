@@ -1,0 +1,170 @@
+"""Rows of a prompt dataset into checked requests, or into the one sentence that says what is wrong with a row."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from actors.engine.request import VideoRequest
+from cluster.errors import RequestError
+from cluster.model import ModelNumbers
+from cluster.pab import PabConfig
+from cluster.shape import Shape
+from pipelines.sampling import WANTED, Sampling, limit_problem
+from pipelines.widths import GangConfig
+
+MAX_NAME_BYTES = 1024
+Fields = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowDefaults:
+    """What a row does not say, and what its model can do."""
+
+    sampling: Sampling
+    model: str
+    model_revision: str
+    pab: PabConfig
+    numbers: ModelNumbers
+    gang: GangConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that no video can be made of."""
+
+    sample_id: str
+    """32 hex digits over its place and content: the same bad row has the same id in every run."""
+    source: str
+    reason: str
+    prompt: str
+    """The beginning of its prompt, for a person to find it."""
+
+
+def read_row(fields: Fields, source: str, defaults: RowDefaults) -> list[VideoRequest] | BadRow:
+    """The requests of one row, one a sample (seed, seed + 1, ...), or why there are none.
+
+    `fields` are the row's columns; unknown ones are ignored, for prompt datasets carry columns of their own.
+    Nothing, null and NaN stand for the default; a text that spells a number is that number (CSV has only texts).
+    """
+    try:
+        request = _read_request(fields, defaults)
+        count = int(_number(fields, "num_samples", 1))
+        last = limit_problem("seed", request.seed + count - 1)
+        if last:
+            raise RequestError(f"the last of {count} samples has a seed out of range: {last}")
+    except RequestError as error:
+        return bad_row(fields, source, str(error))
+    return [replace(request, seed=request.seed + offset) for offset in range(count)]
+
+
+def bad_row(fields: Fields, source: str, reason: str) -> BadRow:
+    """A `BadRow` for `fields`, which may be anything."""
+    content = json.dumps([source, dict(fields)], sort_keys=True, default=str)
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    prompt = str(fields.get("prompt", ""))[:200].encode("utf-8", "replace").decode()
+    return BadRow(sample_id=digest, source=source, reason=reason, prompt=prompt)
+
+
+def next_seed(request: VideoRequest) -> VideoRequest:
+    """The same request with the next seed."""
+    return replace(request, seed=request.seed + 1)
+
+
+def duplicate_reason(request: VideoRequest) -> str:
+    """Why a row that asks for what an earlier row asked for is refused."""
+    return (
+        f"an earlier row asks for the same prompt, seed {request.seed} and settings; "
+        "change the seed, or use num_samples for more of one prompt"
+    )
+
+
+def _read_request(fields: Fields, defaults: RowDefaults) -> VideoRequest:
+    sampling = defaults.sampling
+    request = VideoRequest(
+        prompt=_prompt(fields, defaults.numbers),
+        negative_prompt=_text(fields, "negative_prompt", defaults.numbers.max_prompt_bytes) or "",
+        seed=int(_number(fields, "seed", sampling.seed)),
+        height=int(_number(fields, "height", sampling.height)),
+        width=int(_number(fields, "width", sampling.width)),
+        num_frames=int(_number(fields, "num_frames", sampling.num_frames)),
+        fps=int(_number(fields, "fps", sampling.fps)),
+        steps=int(_number(fields, "steps", sampling.steps)),
+        guidance_scale=float(_number(fields, "guidance_scale", sampling.guidance_scale)),
+        model=defaults.model,
+        model_revision=defaults.model_revision,
+        pab=defaults.pab,
+        id=_name(fields),
+    )
+    check_shape(request.shape, defaults.numbers, defaults.gang)
+    return request
+
+
+def check_shape(shape: Shape, numbers: ModelNumbers, gang: GangConfig) -> None:
+    """Raise `RequestError` if the model or the job's gangs cannot make `shape`."""
+    numbers.check(shape)
+    gang.width_for(shape, numbers)
+
+
+def _prompt(fields: Fields, numbers: ModelNumbers) -> str:
+    text = _text(fields, "prompt", numbers.max_prompt_bytes)
+    if text is None or not text.strip():
+        raise RequestError("the prompt is empty")
+    return text
+
+
+def _text(fields: Fields, name: str, max_bytes: int) -> str | None:
+    value = fields.get(name)
+    if _is_missing(value):
+        return None
+    if not isinstance(value, str):
+        raise RequestError(f"{name} is {_show(value)}; a text is wanted")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{name} has half a surrogate pair at character {error.start + 1}; it is not text") from None
+    if size > max_bytes:
+        raise RequestError(f"{name} has {size:,} bytes; at most {max_bytes:,} are taken")
+    return value
+
+
+def _name(fields: Fields) -> str | None:
+    value = fields.get("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _text(fields, "id", MAX_NAME_BYTES)
+
+
+def _number(fields: Fields, name: str, default: float) -> float:
+    value = fields.get(name)
+    if _is_missing(value) or value == "":
+        return default
+    number = _spelled(value) if isinstance(value, str) else value
+    whole = name != "guidance_scale"
+    if isinstance(number, float) and whole and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
+        raise RequestError(f"{name} is {_show(value)}; {WANTED[name]} is wanted")
+    problem = limit_problem(name, number)
+    if problem:
+        raise RequestError(problem)
+    return number
+
+
+def _spelled(text: str) -> float | None:
+    for kind in (int, float):
+        try:
+            return kind(text.strip())
+        except ValueError:
+            continue
+    return None
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,77 @@
+"""How wide a gang each video gets: one number, or a table of token counts for `auto`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cluster.errors import ConfigError, RequestError
+from cluster.model import ModelNumbers
+from cluster.shape import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthRule:
+    """Videos of at most `max_tokens` tokens get gangs of `width`; without `max_tokens`, all the rest do."""
+
+    width: int
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GangConfig:
+    """The width of gangs."""
+
+    width: int | Literal["auto"] = 1
+    """Workers that make one video together; auto takes it from the table."""
+    table: tuple[WidthRule, ...] = ()
+    """For auto: rules with rising `max_tokens`, the last one without."""
+
+    def __post_init__(self) -> None:
+        if min(self.widths, default=1) < 1:
+            raise ConfigError(f"a gang's width is {min(self.widths)}; it must be 1 or more, or auto for gang.width")
+        if self.width == "auto":
+            self._check_table()
+
+    def _check_table(self) -> None:
+        example = "as in [{max_tokens: 1024, width: 1}, {width: 2}]"
+        if not self.table:
+            raise ConfigError(f"gang.width is auto, which needs gang.table, {example}")
+        *limits, last = [rule.max_tokens for rule in self.table]
+        rising = [limit for limit in limits if limit is not None]
+        if last is not None or len(rising) < len(limits) or rising != sorted(set(rising)):
+            raise ConfigError(f"gang.table must have rising max_tokens and a last entry without, {example}")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Every width that a video of the job may get."""
+        if self.width != "auto":
+            return (self.width,)
+        return tuple(sorted({rule.width for rule in self.table}))
+
+    def check_workers(self, workers: int) -> None:
+        """Raise `ConfigError` if a gang could be wider than the workers there are."""
+        widest = max(self.widths)
+        if widest > workers:
+            raise ConfigError(
+                f"a gang of {widest} is wider than cluster.workers, {workers}; "
+                f"ask for {widest} workers or more, or for gangs of {workers} or less"
+            )
+
+    def width_for(self, shape: Shape, numbers: ModelNumbers) -> int:
+        """The width for `shape`; `RequestError` if the model cannot be spread that wide over it."""
+        width = self._by_tokens(numbers.num_tokens(shape))
+        legal = numbers.legal_widths(shape)
+        if width not in legal:
+            raise RequestError(f"a gang of {width} cannot share {shape}; its legal widths are {_spell(legal)}")
+        return width
+
+    def _by_tokens(self, tokens: int) -> int:
+        if self.width != "auto":
+            return self.width
+        fits = (rule.width for rule in self.table if rule.max_tokens is None or tokens <= rule.max_tokens)
+        return next(fits)
+
+
+def _spell(widths: tuple[int, ...]) -> str:
+    if widths and widths == tuple(range(widths[0], widths[-1] + 1)) and len(widths) > 3:
+        return f"{widths[0]} to {widths[-1]}"
+    return ", ".join(str(width) for width in widths)
