@@ -1,0 +1,1 @@
+"""Runs: workers, gangs and the pool."""

@@ -1,0 +1,1 @@
+"""Decides: schedules, forecasts, widths and plans; pure Python, and the thin Ray calls for placement."""

@@ -55,7 +55,9 @@ class PabConfig:
             raise ConfigError(f"pab.timesteps is {low:g}:{high:g}; the first must be smaller, as in 100:800")
         if self.window and not 0 <= self.window[0] < self.window[1] <= 1:
             start, end = self.window
-            raise ConfigError(f"pab.window is {start:g}:{end:g}; it must satisfy 0 <= start < end <= 1, as in 0.15:0.85")
+            raise ConfigError(
+                f"pab.window is {start:g}:{end:g}; it must satisfy 0 <= start < end <= 1, as in 0.15:0.85"
+            )
 
     @property
     def is_off(self) -> bool:

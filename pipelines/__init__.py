@@ -1,1 +1,1 @@
-"""The dataset job and its commands: config, prompts, storage, commits, video files."""
+"""Connects: commands, configs, prompts, the dataset job, storage and video files."""

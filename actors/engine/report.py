@@ -2,15 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from cluster.forecast import CollectiveCount
 from cluster.pab import Kind
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectiveCount:
-    """Calls of one collective, and the bytes this rank handed to it, its own part included."""
-
-    calls: int = 0
-    bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,133 @@
+"""Latte (arXiv 2401.03048) under a broadcast schedule and frame parallelism, over diffusers' own modules.
+
+Shapes: B batch (guidance branches), T frames of this rank, S patches of a frame, D width, L text tokens,
+C latent channels, h and w latent height and width.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import LatteTransformer3DModel
+
+from actors.engine.cache import BroadcastCache
+from actors.engine.sequence import FrameParallel
+
+
+class LatteDenoiser:
+    """One forward of `LatteTransformer3DModel`, with its attention sites named.
+
+    Layer i is spatial block i (spatial attention, cross attention, MLP) and temporal block i (temporal
+    attention, MLP). The model's own weights and submodules do the work; nothing in it is changed.
+    """
+
+    def __init__(self, model: LatteTransformer3DModel) -> None:
+        self._model = model
+
+    def project_text(self, text_BLK: torch.Tensor) -> torch.Tensor:
+        """Text features (B, L, K) as the cross attention reads them, (B, L, D); constant over a run."""
+        projected: torch.Tensor = self._model.caption_projection(text_BLK)
+        return projected
+
+    def __call__(
+        self,
+        latents_BCThw: torch.Tensor,
+        timestep: torch.Tensor,
+        text_BLD: torch.Tensor,
+        *,
+        step: int,
+        cache: BroadcastCache,
+        parallel: FrameParallel,
+    ) -> torch.Tensor:
+        """The model's prediction for this rank's frames, (B, C, T, h, w); the variance half is dropped."""
+        model = self._model
+        batch, channels, frames, height, width = latents_BCThw.shape
+        grid = (height // model.config.patch_size, width // model.config.patch_size)
+        x_BTSD = model.pos_embed(latents_BCThw.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, frames))
+        modulation_B6D, embedded_BD = model.adaln_single(
+            timestep.expand(batch),
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+            batch_size=batch,
+            hidden_dtype=x_BTSD.dtype,
+        )
+        blocks = zip(model.transformer_blocks, model.temporal_transformer_blocks, strict=True)
+        for layer, (spatial, temporal) in enumerate(blocks):
+            site = _Sites(cache, layer, step)
+            x_BTSD = _spatial_block(spatial, x_BTSD, text_BLD, modulation_B6D, site)
+            if layer == 0:
+                x_BTSD = x_BTSD + model.temp_pos_embed[:, parallel.frames, None].to(x_BTSD.dtype)
+            x_BTSD = _temporal_block(temporal, x_BTSD, modulation_B6D, site, parallel)
+        shift, scale = (model.scale_shift_table[None] + embedded_BD[:, None])[:, :, None, None].unbind(1)
+        x_BTSD = model.proj_out(model.norm_out(x_BTSD) * (1 + scale) + shift)
+        return _unpatchify(x_BTSD, grid, model.config.patch_size)[:, :channels]
+
+
+class _Sites:
+    """The sites of one layer at one step."""
+
+    def __init__(self, cache: BroadcastCache, layer: int, step: int) -> None:
+        self._cache, self._layer, self._step = cache, layer, step
+
+    def spatial(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return self._cache.output("spatial", self._layer, self._step, compute)
+
+    def temporal(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return self._cache.output("temporal", self._layer, self._step, compute)
+
+    def cross(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return self._cache.output("cross", self._layer, self._step, compute)
+
+    def mlp(self, name: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return self._cache.output("mlp", self._layer, self._step, compute, name)
+
+
+def _spatial_block(
+    block: Any, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, modulation_B6D: torch.Tensor, site: _Sites
+) -> torch.Tensor:
+    shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
+    batch, frames, patches, _ = x_BTSD.shape
+
+    def spatial() -> torch.Tensor:
+        normed = block.norm1(x_BTSD) * (1 + scale) + shift
+        return block.attn1(normed.flatten(0, 1)).unflatten(0, (batch, frames))
+
+    x_BTSD = x_BTSD + gate * site.spatial(spatial)
+
+    def cross() -> torch.Tensor:
+        # A token reads the same text whatever its frame: the frames are one long query, text is projected once.
+        return block.attn2(x_BTSD.flatten(1, 2), encoder_hidden_states=text_BLD).unflatten(1, (frames, patches))
+
+    x_BTSD = x_BTSD + site.cross(cross)
+    mlp = site.mlp("spatial", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
+    return x_BTSD + gate_mlp * mlp
+
+
+def _temporal_block(
+    block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, site: _Sites, parallel: FrameParallel
+) -> torch.Tensor:
+    shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
+    batch, _, patches, _ = x_BTSD.shape
+
+    def temporal() -> torch.Tensor:
+        normed = parallel.to_patches(block.norm1(x_BTSD) * (1 + scale) + shift)
+        mine = normed.shape[2]
+        output = block.attn1(normed.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, mine))
+        return parallel.to_frames(output.transpose(1, 2), patches)
+
+    x_BTSD = x_BTSD + gate * site.temporal(temporal)
+    mlp = site.mlp("temporal", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
+    return x_BTSD + gate_mlp * mlp
+
+
+def _modulation(block: Any, modulation_B6D: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Shift, scale and gate of the attention and of the MLP, each (B, 1, 1, D)."""
+    batch = modulation_B6D.shape[0]
+    table_16D = block.scale_shift_table[None]
+    return (table_16D + modulation_B6D.reshape(batch, 6, -1))[:, :, None, None].unbind(1)
+
+
+def _unpatchify(x_BTSD: torch.Tensor, grid: tuple[int, int], patch: int) -> torch.Tensor:
+    """Patches (B, T, S, patch * patch * C) to latents (B, C, T, h, w)."""
+    rows, columns = grid
+    x = x_BTSD.unflatten(2, (rows, columns)).unflatten(4, (patch, patch, -1))
+    return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)

@@ -1,0 +1,40 @@
+"""The denoising loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from actors.engine.guidance import GuidedDenoiser
+from actors.engine.sequence import FrameParallel
+from actors.engine.stop import StopSignal
+from cluster.errors import NotFinite
+
+
+def denoise(
+    denoiser: GuidedDenoiser,
+    scheduler: Any,
+    latents_1CThw: torch.Tensor,
+    parallel: FrameParallel,
+    stop: StopSignal,
+    on_step: Callable[[int], None],
+) -> torch.Tensor:
+    """Run every step of `scheduler` over this rank's frames; return all frames on every rank.
+
+    The update of a DDIM-family scheduler works element by element, so the latents stay shared out
+    from the first step to the last and are gathered once. `on_step` hears of each finished step.
+
+    Raises:
+        Cancelled: between two steps, when `stop` says so.
+        NotFinite: when the latents became NaN or infinite.
+    """
+    for step, timestep in enumerate(scheduler.timesteps):
+        stop.begin(step)
+        model_input = scheduler.scale_model_input(latents_1CThw, timestep)
+        prediction = denoiser(model_input, timestep, step, parallel)
+        latents_1CThw = scheduler.step(prediction, timestep, latents_1CThw, return_dict=False)[0]
+        on_step(step)
+    latents_1CThw = parallel.gather_frames(latents_1CThw)
+    if not torch.isfinite(latents_1CThw).all():
+        raise NotFinite("the latents became NaN or infinite; try another seed, or a guidance scale nearer to 1")
+    return latents_1CThw

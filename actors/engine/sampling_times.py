@@ -1,0 +1,25 @@
+"""The sampler's timesteps."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from actors.engine.card import inspect_model
+
+
+def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
+    """A copy of a diffusers scheduler, set to `steps`; schedulers keep state, so each run has its own."""
+    own = copy.deepcopy(scheduler)
+    own.set_timesteps(steps, device=device)
+    return own
+
+
+def timesteps(model: str | Path, steps: int) -> tuple[float, ...]:
+    """The timesteps (descending, 0..1000) that the model in the folder `model` takes in `steps` steps."""
+    folder = Path(inspect_model(model).path) / "scheduler"
+    config = diffusers.DDIMScheduler.load_config(folder)
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    return tuple(float(t) for t in fresh_scheduler(scheduler, steps, torch.device("cpu")).timesteps)

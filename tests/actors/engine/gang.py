@@ -1,0 +1,68 @@
+"""Real gangs for tests: processes that form gloo groups of several widths and make the same videos."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from actors.engine import Engine, RunOptions, VideoRequest
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request on a gang of one width."""
+
+    name: str
+    width: int
+    request: VideoRequest
+    options: RunOptions
+
+
+def run_gangs(model: Path, cases: list[Case], folder: Path, processes: int = 4) -> dict[str, dict[str, object]]:
+    """Run each case on a group of its width; returns what rank 0 and the others of each gave."""
+    context = mp.spawn(_rank, (processes, str(model), cases, str(folder)), nprocs=processes, join=False)
+    while not context.join(timeout=120):
+        pass
+    return {case.name: torch.load(folder / f"{case.name}.pt", weights_only=False) for case in cases}
+
+
+def _rank(rank: int, world: int, model: str, cases: list[Case], folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    groups = {width: dist.new_group(list(range(width))) for width in {case.width for case in cases}}
+    engine = Engine.load(model)
+    for case in cases:
+        if rank < case.width:
+            _run(engine, case, groups[case.width], rank, folder)
+    dist.destroy_process_group()
+
+
+class _AllToAlls(TorchDispatchMode):
+    """Counts the all-to-alls that reach torch's dispatcher; knows nothing of what the engine counts itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen += func is torch.ops.c10d.alltoall_base_.default
+        return func(*args, **(kwargs or {}))
+
+
+def _run(engine: Engine, case: Case, group: dist.ProcessGroup, rank: int, folder: str) -> None:
+    exchanges: list[int] = []
+    with _AllToAlls() as calls:
+        output = engine.generate(
+            case.request, options=case.options, group=group, on_step=lambda step: exchanges.append(calls.seen)
+        )
+    parts: list[object] = [None] * case.width
+    dist.all_gather_object(parts, (output.first_frame, output.frames), group=group)
+    if rank == 0:
+        frames = np.concatenate([frames for _, frames in sorted(parts, key=lambda part: part[0])])
+        per_step = np.diff([0, *exchanges]).tolist()
+        result = {"latents": output.latents, "frames": frames, "report": output.report, "exchanges": per_step}
+        torch.save(result, f"{folder}/{case.name}.pt")

@@ -1,0 +1,93 @@
+"""Gangs of 2, 3 and 4 against one worker: same video, and just the collectives that were forecast."""
+
+import numpy as np
+import pytest
+
+from actors.engine import Engine, RunOptions, VideoRequest, timesteps
+from cluster.forecast import forecast
+from cluster.pab import MlpReuse, PabConfig
+from cluster.schedule import BroadcastSchedule
+from tests.actors.engine.gang import Case, run_gangs
+
+PABS = {
+    "off": PabConfig(),
+    "pab246": PabConfig(spatial=2, temporal=4, cross=6, timesteps=(100, 800)),
+    "pab579": PabConfig(spatial=5, temporal=7, cross=9, timesteps=(100, 800)),
+    "mlp": PabConfig(
+        spatial=2, temporal=3, cross=6, window=(0.1, 0.9), mlp=MlpReuse(blocks=(0,), starts=(700,), steps=2)
+    ),
+}
+WIDTHS = (2, 3, 4)
+
+
+def request(pab: PabConfig) -> VideoRequest:
+    return VideoRequest(
+        prompt="a red circle moving left over a black background",
+        seed=7,
+        height=32,
+        width=40,
+        num_frames=16,
+        steps=12,
+        guidance_scale=4.0,
+        model="tiny",
+        model_revision="test",
+        pab=pab,
+    )
+
+
+@pytest.fixture(scope="module")
+def gangs(tiny_model, tmp_path_factory):
+    options = RunOptions(return_latents=True)
+    cases = [Case(f"{name}-{width}", width, request(pab), options) for name, pab in PABS.items() for width in WIDTHS]
+    two_pass = RunOptions(return_latents=True, guidance="two_pass")
+    cases.append(Case("two-pass-3", 3, request(PABS["pab246"]), two_pass))
+    return run_gangs(tiny_model, cases, tmp_path_factory.mktemp("gangs"))
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model):
+    engine = Engine.load(str(tiny_model))
+    options = RunOptions(return_latents=True)
+    return {name: engine.generate(request(pab), options=options) for name, pab in PABS.items()}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("pab", PABS)
+def test_a_gang_makes_what_one_worker_makes(gangs, alone, pab, width):
+    latents = gangs[f"{pab}-{width}"]["latents"]
+    assert np.abs(latents - alone[pab].latents).max() <= 1e-4 * alone[pab].latents.std()
+    frames = gangs[f"{pab}-{width}"]["frames"]
+    assert frames.shape == alone[pab].frames.shape
+    assert np.abs(frames.astype(int) - alone[pab].frames.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("pab", PABS)
+def test_what_is_sent_and_held_is_what_was_forecast(tiny_model, gangs, pab, width):
+    from actors.engine import inspect_model
+
+    asked = request(PABS[pab])
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps))
+    said = forecast(inspect_model(tiny_model).numbers, asked.shape, schedule, width)
+    report = gangs[f"{pab}-{width}"]["report"]
+    assert report.all_to_all == said.all_to_all
+    assert report.all_gather == said.all_gather
+    assert report.cache_peak_bytes == said.cache_bytes
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("pab", PABS)
+def test_a_step_that_broadcasts_temporal_attention_makes_no_all_to_all(tiny_model, gangs, pab, width):
+    asked = request(PABS[pab])
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps))
+    layers = 2
+    expected = [2 * layers * computes for computes in schedule.table["temporal"]]
+    assert gangs[f"{pab}-{width}"]["exchanges"] == expected
+
+
+def test_guidance_in_two_passes_makes_twice_the_calls_and_the_same_video(gangs, alone):
+    one, two = gangs["pab246-3"], gangs["two-pass-3"]
+    assert np.abs(two["latents"] - alone["pab246"].latents).max() <= 1e-4 * alone["pab246"].latents.std()
+    assert two["report"].all_to_all.calls == 2 * one["report"].all_to_all.calls
+    assert two["report"].all_to_all.bytes == one["report"].all_to_all.bytes
+    assert two["report"].cache_peak_bytes == one["report"].cache_peak_bytes
