@@ -1,0 +1,38 @@
+import torch
+
+from actors.engine import BroadcastCache, BroadcastSchedule
+from cluster.pab import PabConfig
+
+
+def test_a_broadcast_returns_what_was_computed_and_the_last_read_frees():
+    cache = BroadcastCache(BroadcastSchedule.build(PabConfig(spatial=3), range(6, 0, -1)))
+    computed = []
+
+    def compute() -> torch.Tensor:
+        computed.append(len(computed))
+        return torch.full((2, 2), float(len(computed)))
+
+    values = [cache.output("spatial", 0, step, compute).mean().item() for step in range(6)]
+    assert values == [1, 1, 1, 2, 2, 2]
+    assert len(computed) == 2
+    assert cache.bytes == 0
+    assert cache.peak_bytes == 16
+
+
+def test_sites_do_not_share_an_output():
+    cache = BroadcastCache(BroadcastSchedule.build(PabConfig(spatial=2, temporal=2), [2, 1]))
+    for layer in (0, 1):
+        cache.output("spatial", layer, 0, lambda layer=layer: torch.full((1,), float(layer)))
+    cache.output("temporal", 0, 0, lambda: torch.full((1,), 9.0))
+    read = [
+        cache.output(kind, layer, 1, lambda: torch.zeros(0)).item()
+        for kind, layer in (("spatial", 0), ("spatial", 1), ("temporal", 0))
+    ]
+    assert read == [0, 1, 9]
+
+
+def test_outside_the_window_nothing_is_stored():
+    cache = BroadcastCache(BroadcastSchedule.build(PabConfig(spatial=2, window=(0.5, 1.0)), range(8, 0, -1)))
+    for step in range(3):
+        cache.output("spatial", 0, step, lambda: torch.ones(4))
+    assert cache.bytes == cache.peak_bytes == 0
