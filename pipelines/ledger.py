@@ -1,0 +1,157 @@
+"""The ledger of one run: who claimed which sample, what became of every row, and the counts, in bounded memory."""
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import ray
+
+Outcome = Literal["failed", "skipped", "committed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+_RANK = {"": 0, "failed": 1, "skipped": 2, "committed": 3}
+FAILURES_KEPT = 20
+CACHE_KIB = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What became of one row (of one sample of it, if it asks for several: then `source` says which)."""
+
+    source: str
+    outcome: Outcome
+    sample_id: str = ""
+    id: str = ""
+    reason: str = ""
+    """Of a failure, in one sentence."""
+    kind: str = ""
+    """Of a failure: the error's class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerCounts:
+    """The rows of a run so far."""
+
+    requested: int
+    """Rows seen."""
+    skipped: int
+    """Committed by an earlier run."""
+    committed: int
+    failed: int
+
+    @property
+    def open(self) -> int:
+        """Rows whose outcome is not known yet."""
+        return self.requested - self.skipped - self.committed - self.failed
+
+
+class Ledger:
+    """Counts every source once, however often Ray repeats its task.
+
+    The rows are in a private sqlite database that spills to a nameless temporary file, which is gone when the
+    process is, however it ends. Serves many threads. As an actor: `start_ledger`.
+    """
+
+    def __init__(self, failures_kept: int = FAILURES_KEPT) -> None:
+        self._failures_kept = failures_kept
+        self._failures: OrderedDict[str, Entry] = OrderedDict()
+        self._counts = dict.fromkeys(_RANK, 0)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute("CREATE TABLE claims (sample_id TEXT PRIMARY KEY, source TEXT) WITHOUT ROWID")
+        self._database.execute("CREATE TABLE outcomes (source TEXT PRIMARY KEY, outcome TEXT) WITHOUT ROWID")
+
+    def claim(self, sample_id: str, source: str) -> bool:
+        """Whether `source` is the first of this run to ask for this sample; True again for the same source."""
+        return self.claim_many([(sample_id, source)])[0]
+
+    def claim_many(self, claims: Sequence[tuple[str, str]]) -> list[bool]:
+        """`claim` for many (sample_id, source) at once."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            return [self._claim(_text(sample_id), _text(source)) for sample_id, source in claims]
+
+    def owner(self, sample_id: str) -> str | None:
+        """The source that claimed a sample."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT source FROM claims WHERE sample_id = ?", (_text(sample_id),)
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def record(
+        self, outcome: Outcome, source: str, *, sample_id: str = "", id: str = "", reason: str = "", kind: str = ""
+    ) -> None:
+        """Note what became of a row. A repeat counts once; committed beats skipped, and skipped beats failed."""
+        self.record_many([Entry(source=source, outcome=outcome, sample_id=sample_id, id=id, reason=reason, kind=kind)])
+
+    def record_many(self, entries: Sequence[Entry]) -> None:
+        """`record` for many at once; `ValueError` for an outcome that there is not."""
+        for entry in entries:
+            if entry.outcome not in OUTCOMES:
+                raise ValueError(f"{entry.outcome!r} is no outcome; use one of {', '.join(OUTCOMES)}")
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            for entry in entries:
+                self._record(entry)
+
+    def counts(self) -> LedgerCounts:
+        """The counts so far."""
+        with self._lock:
+            counts = dict(self._counts)
+        return LedgerCounts(
+            requested=sum(counts.values()),
+            skipped=counts["skipped"],
+            committed=counts["committed"],
+            failed=counts["failed"],
+        )
+
+    def failures(self) -> list[Entry]:
+        """The last failures, oldest first; 20 at most."""
+        with self._lock:
+            return list(self._failures.values())
+
+    def close(self) -> None:
+        """Drop the database."""
+        self._database.close()
+
+    def _claim(self, sample_id: str, source: str) -> bool:
+        self._move(source, "")
+        self._database.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (sample_id, source))
+        row = self._database.execute("SELECT source FROM claims WHERE sample_id = ?", (sample_id,)).fetchone()
+        return bool(row[0] == source)
+
+    def _record(self, entry: Entry) -> None:
+        source = _text(entry.source)
+        if not self._move(source, entry.outcome):
+            return
+        self._failures.pop(source, None)
+        if entry.outcome == "failed":
+            self._failures[source] = entry
+            if len(self._failures) > self._failures_kept:
+                self._failures.popitem(last=False)
+
+    def _move(self, source: str, outcome: str) -> bool:
+        """Count `source` under `outcome` unless it has a better one; whether it does now."""
+        row = self._database.execute("SELECT outcome FROM outcomes WHERE source = ?", (source,)).fetchone()
+        if row is not None and _RANK[row[0]] >= _RANK[outcome]:
+            return bool(row[0] == outcome)
+        if row is not None:
+            self._counts[row[0]] -= 1
+        self._counts[outcome] += 1
+        self._database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?)", (source, outcome))
+        return True
+
+
+def start_ledger(failures_kept: int = FAILURES_KEPT) -> Any:
+    """A handle to a Ledger actor that uses no CPU slot and ends with its last handle."""
+    return ray.remote(Ledger).options(num_cpus=0, max_restarts=0).remote(failures_kept)
+
+
+def _text(value: str) -> str:
+    """Sqlite takes no unpaired surrogates."""
+    return value.encode("utf-8", "backslashreplace").decode()
