@@ -1,0 +1,26 @@
+"""A worker as the pool sees it."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+
+@dataclass(eq=False)
+class Member:
+    """One worker's handle, where it runs, and its place in the placement group."""
+
+    index: int
+    """Its bundle."""
+    handle: Any
+    pid: int = 0
+    node: str = ""
+    loaded: bool = False
+    dead: bool = False
+
+    def kill(self) -> None:
+        """Kill its process."""
+        self.dead = True
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            ray.kill(self.handle, no_restart=True)

@@ -1,0 +1,258 @@
+"""The pool's client: how drivers and Ray Data actors have videos made."""
+
+import asyncio
+import logging
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.heartbeat import Heartbeat
+from actors.order import Answer, Order
+from actors.pool import MAX_CALLS, RemotePool
+from actors.result import VideoResult
+from actors.spec import PoolSpec
+from actors.status import PoolStatus
+from cluster.errors import ClusterError, GangError
+from cluster.placement import cluster_free, cluster_total
+
+if TYPE_CHECKING:
+    from actors.engine.request import RunOptions, VideoRequest
+
+log = logging.getLogger("pabcast.client")
+
+POOL_NAME = "pabcast-pool"
+NAMESPACE = "pabcast"
+_DYING_TIMEOUT_S = 60.0
+_FULL_WAIT_S = 0.5
+_PROGRESS_S = 0.5
+T = TypeVar("T")
+
+
+class PoolClient:
+    """A handle to a pool. It pickles; copies in the driver's Ray actors submit in the driver's name."""
+
+    def __init__(self, actor: Any, owner: str, heartbeat: Heartbeat | None = None) -> None:
+        self._actor = actor
+        self._owner = owner
+        self._heartbeat = heartbeat
+
+    @classmethod
+    def connect(cls, spec: PoolSpec, name: str = POOL_NAME, namespace: str = NAMESPACE) -> "PoolClient":
+        """Start the pool, or join the one that is there; close the client to leave it.
+
+        Raises:
+            ClusterError: there is a pool of that name with another spec.
+        """
+        spec = spec.resolve(cluster_total("GPU"))
+        client, owner = uuid.uuid4().hex, ray.get_runtime_context().get_job_id()
+        node = ray.get_runtime_context().get_node_id()
+        deadline = time.monotonic() + _DYING_TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                actor = RemotePool.options(
+                    name=name,
+                    namespace=namespace,
+                    lifetime="detached",
+                    get_if_exists=True,
+                    num_cpus=0,
+                    max_restarts=0,
+                    max_concurrency=MAX_CALLS,
+                    # Beside the driver: a node that the autoscaler may take away is no place for it.
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
+                ).remote(spec)
+                welcome = ray.get(actor.attach.remote(client, owner, spec))
+            except ray.exceptions.RayActorError:
+                time.sleep(0.2)  # one that was about to end
+                continue
+            if welcome.kind == "joined":
+                return cls(actor, owner, Heartbeat(actor, client, owner, spec.client_timeout_s))
+            if welcome.kind == "other spec":
+                raise ClusterError(
+                    f"the pool {name!r} runs with {welcome.differences}; end what uses it, or ask for the same"
+                )
+            time.sleep(0.2)
+        raise ClusterError(f"the pool {name!r} is ending and was not gone after {_DYING_TIMEOUT_S:g} s; try again")
+
+    @classmethod
+    def attach(cls, name: str = POOL_NAME, namespace: str = NAMESPACE) -> "PoolClient":
+        """A handle to a running pool, for the actors and tasks of a driver that is connected to it.
+
+        Raises:
+            ClusterError: no pool of that name runs.
+        """
+        try:
+            actor = ray.get_actor(name, namespace)
+        except ValueError:
+            raise ClusterError(f"no pool {name!r} runs in this cluster; start one with PoolClient.connect") from None
+        return cls(actor, ray.get_runtime_context().get_job_id())
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until every worker has loaded the model.
+
+        Raises:
+            ClusterError: the cluster cannot hold the workers, the model cannot be loaded, or it takes longer.
+        """
+        try:
+            problem = self._get(self._actor.ready.remote(), timeout_s)
+        except ray.exceptions.GetTimeoutError:
+            status = self.status()
+            states = [member.state for member in status.members]
+            loaded = sum(state not in ("starting", "loading") for state in states)
+            raise ClusterError(
+                f"after {timeout_s:g} s {loaded} of {status.workers} workers are ready, {states.count('loading')} "
+                f"load the model and {status.workers - loaded - states.count('loading')} wait for a place in the "
+                f"cluster, where {cluster_free('CPU', 'GPU')} are free"
+            ) from None
+        if problem:
+            raise ClusterError(problem)
+
+    async def submit(
+        self,
+        request: "VideoRequest",
+        *,
+        width: int = 1,
+        options: "RunOptions | None" = None,
+        key: str | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> VideoResult:
+        """Have a video made by a gang of `width`; `key` (its sample_id if None) is what `cancel` takes.
+
+        `on_progress` hears of the number of finished steps, about twice a second. Cancelling the awaiting
+        task cancels the request.
+
+        Raises:
+            RequestError: the video can never be made as asked.
+            GangError: a rank was lost; it can be tried again.
+            Cancelled: somebody cancelled it.
+            ClusterError: wider than the pool, or the pool is gone.
+        """
+        from actors.engine.request import RunOptions
+
+        ticket = uuid.uuid4().hex
+        order = Order.pack(request, options or RunOptions(), ticket=ticket, key=key or request.sample_id, width=width)
+        following = asyncio.ensure_future(self._follow(ticket, on_progress)) if on_progress else None
+        try:
+            answer = await self._ask(order)
+            return await _video(answer)
+        except asyncio.CancelledError:
+            self._actor.cancel.remote(ticket)
+            raise
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError("the pool is gone: its process died, or nobody was connected to it") from error
+        finally:
+            if following:
+                following.cancel()
+
+    def submit_sync(self, request: "VideoRequest", **how: Any) -> VideoResult:
+        """`submit` for code without an event loop; Ctrl-C cancels the request."""
+        return _run(self.submit(request, **how))
+
+    def cancel(self, key: str) -> int:
+        """Cancel the requests with this key, waiting or running; return how many there were."""
+        count: int = self._get(self._actor.cancel.remote(key))
+        return count
+
+    def status(self) -> PoolStatus:
+        """The pool at this moment."""
+        status: PoolStatus = self._get(self._actor.status.remote())
+        return status
+
+    def close(self) -> None:
+        """Leave the pool; the last one to leave waits until nothing of it is left."""
+        if self._heartbeat:
+            self._heartbeat.stop()
+            self._heartbeat = None
+
+    def __enter__(self) -> "PoolClient":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "PoolClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PoolClient, (self._actor, self._owner)
+
+    async def _ask(self, order: Order) -> Answer:
+        while True:
+            answer: Answer | None = await self._actor.submit.remote(order, self._owner)
+            if answer is not None:
+                return answer
+            await asyncio.sleep(_FULL_WAIT_S)
+
+    async def _follow(self, ticket: str, on_progress: Callable[[int], None]) -> None:
+        last = -1
+        while True:
+            await asyncio.sleep(_PROGRESS_S)
+            try:
+                steps = await self._actor.steps_done.remote(ticket)
+            except ray.exceptions.RayActorError:
+                return
+            if steps is not None and steps != last:
+                last = steps
+                on_progress(steps)
+
+    @staticmethod
+    def _get(ref: Any, timeout_s: float | None = None) -> Any:
+        try:
+            return ray.get(ref, timeout=timeout_s)
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError("the pool is gone: its process died, or nobody was connected to it") from error
+
+
+async def _video(answer: Answer) -> VideoResult:
+    """Fetch the ranks' pixels, in the order of their frames."""
+    if answer.error is not None:
+        raise answer.error
+    parts = sorted(answer.parts, key=lambda part: part[0])
+    try:
+        pixels = await asyncio.gather(*(ref for _, ref in parts))
+    except ray.exceptions.RayError as error:
+        raise GangError(f"a rank was lost before its frames were fetched: {type(error).__name__}") from error
+    latents = [latents for _, latents in pixels if latents is not None]
+    return VideoResult(
+        frames=np.concatenate([frames for frames, _ in pixels]),
+        latents=np.array(latents[0]) if latents else None,
+        report=pickle.loads(answer.report),
+        width=answer.width,
+        generation=answer.generation,
+        queue_seconds=answer.queue_seconds,
+    )
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, also below a running event loop (as in a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    box: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            box.append(asyncio.run(work))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return box[0]

@@ -1,0 +1,60 @@
+"""What a pool is made of."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from cluster.errors import ConfigError
+from cluster.placement import Demand
+
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSpec:
+    """The workers of a pool and the model they hold; two drivers share a pool if theirs are equal.
+
+    Raises:
+        ConfigError: a number that cannot work.
+    """
+
+    model: str
+    """Folder of the model, the same on every node."""
+    workers: int
+    """Resident workers; also the widest gang."""
+    device: Device = "auto"
+    """`auto`: cuda if the cluster has GPUs."""
+    dtype: Dtype = "auto"
+    """`auto`: bfloat16 on cuda, float32 on the CPU."""
+    threads_per_worker: int | None = None
+    """CPU threads a worker computes with; None: the cores of its node, shared out."""
+    step_timeout_s: float = 120.0
+    """A rank that finishes no step (nor text encoding, nor decoding) for so long has hung."""
+    client_timeout_s: float = 15.0
+    """A driver not heard of for so long is gone."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"cluster.workers is {self.workers}; it must be 1 or more")
+        if self.threads_per_worker is not None and self.threads_per_worker < 1:
+            raise ConfigError(f"cluster.threads_per_worker is {self.threads_per_worker}; it must be 1 or more")
+        for name in ("step_timeout_s", "client_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"cluster.{name} is {getattr(self, name):g}; it must be more than 0")
+
+    def resolve(self, cluster_gpus: float) -> "PoolSpec":
+        """The spec with no `auto` left, for a cluster with so many GPUs."""
+        device: Device = self.device if self.device != "auto" else ("cuda" if cluster_gpus >= 1 else "cpu")
+        dtype: Dtype = self.dtype if self.dtype != "auto" else ("bfloat16" if device == "cuda" else "float32")
+        return replace(self, device=device, dtype=dtype)
+
+    @property
+    def demand(self) -> Demand:
+        """The bundles its workers live in: a GPU and a CPU each, or a CPU each."""
+        bundle = (("GPU", 1.0), ("CPU", 1.0)) if self.device == "cuda" else (("CPU", 1.0),)
+        return Demand(workers=self.workers, bundle=bundle)
+
+    def differences(self, other: "PoolSpec") -> str:
+        """The fields that differ, as `workers 4, not 2; …`; empty if equal."""
+        pairs = ((field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return "; ".join(f"{name} {mine!r}, not {theirs!r}" for name, mine, theirs in pairs if mine != theirs)
