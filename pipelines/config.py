@@ -58,6 +58,9 @@ class ClusterConfig:
     ready_timeout_s: float = 600.0
     """How long to wait for the workers to load the model."""
 
+    ship_code: bool = False
+    """Send pabcast's packages to the nodes of an existing cluster that does not have them installed."""
+
     def __post_init__(self) -> None:
         for name in ("workers", "threads_per_worker", "step_timeout_s", "client_timeout_s", "ready_timeout_s"):
             value = getattr(self, name)

@@ -1,7 +1,5 @@
 """Rows of a prompt dataset into checked requests, or into the one sentence that says what is wrong with a row."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,12 +32,12 @@ class RowDefaults:
 class BadRow:
     """A row that no video can be made of."""
 
-    sample_id: str
-    """32 hex digits over its place and content: the same bad row has the same id in every run."""
     source: str
+    """Its file and line, as in prompts.jsonl:17."""
     reason: str
-    prompt: str
-    """The beginning of its prompt, for a person to find it."""
+    """One sentence."""
+    id: str = ""
+    """The row's own name, if it has one that can be read."""
 
 
 def read_row(fields: Fields, source: str, defaults: RowDefaults) -> list[VideoRequest] | BadRow:
@@ -61,10 +59,11 @@ def read_row(fields: Fields, source: str, defaults: RowDefaults) -> list[VideoRe
 
 def bad_row(fields: Fields, source: str, reason: str) -> BadRow:
     """A `BadRow` for `fields`, which may be anything."""
-    content = json.dumps([source, dict(fields)], sort_keys=True, default=str)
-    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    prompt = str(fields.get("prompt", ""))[:200].encode("utf-8", "replace").decode()
-    return BadRow(sample_id=digest, source=source, reason=reason, prompt=prompt)
+    try:
+        name = _name(fields) or ""
+    except RequestError:
+        name = ""
+    return BadRow(source=source, reason=reason, id=name)
 
 
 def next_seed(request: VideoRequest) -> VideoRequest:

@@ -1,0 +1,154 @@
+"""`pabcast generate`."""
+
+import re
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actors.engine.request import Guidance, RunOptions
+from cluster.errors import ConfigError, StoreError
+from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, spell_seconds, tell
+from pipelines.commands.video import (
+    FramesOption,
+    GangOption,
+    GuidanceOption,
+    ModelOption,
+    OneVideo,
+    PabOption,
+    PassesOption,
+    SizeOption,
+    StepsOption,
+    one_video,
+    read_passes,
+)
+from pipelines.config import ClusterConfig
+from pipelines.progress import counting
+from pipelines.strict import build
+
+if TYPE_CHECKING:
+    from actors.result import VideoResult
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the video shows.")],
+    model: ModelOption = "demo",
+    size: SizeOption = None,
+    frames: FramesOption = None,
+    fps: Annotated[int | None, typer.Option("--fps", help="Frames a second of the file.")] = None,
+    steps: StepsOption = None,
+    guidance: GuidanceOption = None,
+    negative_prompt: Annotated[str, typer.Option("--negative-prompt", help="What it must not show.")] = "",
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the noise.")] = None,
+    pab: PabOption = "pab246",
+    gang: GangOption = 1,
+    guidance_passes: PassesOption = "batched",
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="In what.")] = "auto",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.mp4", help="By default out/<prompt>.mp4.")] = None,
+    save_latents: Annotated[
+        Path | None, typer.Option("--save-latents", metavar="FILE.safetensors", help="Keep the final latents.")
+    ] = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Make one video, on a local Ray with as many workers as the gang is wide.
+
+    Example: pabcast generate "a red circle moving left over a black background" --size 64x64 --out red.mp4
+    """
+    fields: dict[str, object] = {
+        "num_frames": frames,
+        "fps": fps,
+        "steps": steps,
+        "guidance_scale": guidance,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+    }
+    video = one_video(prompt=prompt, model=model, size=size, pab=pab, gang=gang, fields=fields)
+    passes = read_passes(guidance_passes)
+    cluster = build(ClusterConfig, {"workers": gang, "device": device, "dtype": dtype}, "--cluster")
+    file = out or Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4"
+    for path in (file, save_latents):
+        _check_writable(path)
+    begun = time.monotonic()
+    result = _make(video, cluster, gang, passes, keep_latents=save_latents is not None)
+    _save(video, result, file, save_latents)
+    report = result.report
+    tell(f"{file}: {video.request.shape}, {spell_seconds(report.seconds)} on a gang of {report.gang}", as_json=as_json)
+    if as_json:
+        print_json(_contract(video, result, file, time.monotonic() - begun))
+
+
+def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, *, keep_latents: bool) -> "VideoResult":
+    from pipelines.ray_session import ray_session
+
+    with ray_session(cluster):
+        from actors.pool_client import PoolClient
+        from actors.spec import PoolSpec
+
+        spec = PoolSpec(model=video.card.path, workers=gang, device=cluster.device, dtype=cluster.dtype)
+        with PoolClient.connect(spec) as pool:
+            pool.wait_ready(cluster.ready_timeout_s)
+            options = RunOptions(guidance=passes, return_latents=keep_latents)
+            with counting("steps", video.request.steps) as show:
+                return pool.submit_sync(video.request, width=gang, options=options, on_progress=show)
+
+
+def _save(video: OneVideo, result: "VideoResult", file: Path, latents: Path | None) -> None:
+    from pipelines.video import encode_mp4
+
+    try:
+        file.write_bytes(encode_mp4(result.frames, video.request.fps))
+        if latents is not None and result.latents is not None:
+            from safetensors.numpy import save_file
+
+            save_file({"latents": result.latents}, latents)
+    except OSError as error:
+        raise StoreError(f"{error.filename or file} cannot be written: {error.strerror or error}") from error
+
+
+def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: float) -> dict[str, Any]:
+    request, report = video.request, result.report
+    return {
+        "file": str(file),
+        "sample_id": request.sample_id,
+        "model": request.model,
+        "model_revision": request.model_revision,
+        "prompt": request.prompt,
+        "seed": request.seed,
+        "size": f"{request.width}x{request.height}",
+        "num_frames": request.num_frames,
+        "fps": request.fps,
+        "guidance_scale": request.guidance_scale,
+        "pab": request.pab.text(),
+        "seconds": round(report.seconds, 4),
+        "wall_seconds": round(wall_seconds, 4),
+        "text_seconds": round(report.text_seconds, 4),
+        "denoise_seconds": round(report.denoise_seconds, 4),
+        "decode_seconds": round(report.decode_seconds, 4),
+        "steps": report.steps,
+        "gang": report.gang,
+        "collectives": {"all_to_all": asdict(report.all_to_all), "all_gather": asdict(report.all_gather)},
+        "computed": report.computed,
+        "cache_bytes": report.cache_peak_bytes,
+    }
+
+
+def _check_writable(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; a file is wanted")
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60].strip("-") or "video"

@@ -1,0 +1,59 @@
+"""`pabcast models`."""
+
+from typing import Any
+
+from actors.engine import inspect_model
+from cluster.errors import ConfigError
+from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
+from pipelines.models import KnownModel, known_models
+
+
+def models(as_json: JsonFlag = False, verbose: VerboseFlag = False) -> None:
+    """List the known models: kinds of attention, legal gang widths, sizes, where their files are.
+
+    Example: pabcast models --json
+    """
+    entries = [_describe(model) for model in known_models().values()]
+    if as_json:
+        print_json(entries)
+        return
+    for entry in entries:
+        tell(_spell(entry))
+
+
+def _describe(model: KnownModel) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": model.id,
+        "path": str(model.folder),
+        "family": model.family,
+        "description": model.description,
+        "kinds": [],
+        "widths": [],
+    }
+    try:
+        card = inspect_model(model.folder)
+    except ConfigError as error:
+        return {**entry, "problem": str(error)}
+    numbers = card.numbers
+    return {
+        **entry,
+        "kinds": list(numbers.kinds),
+        "widths": list(numbers.legal_widths()),
+        "sizes": {"min_edge": numbers.min_edge, "max_edge": numbers.max_edge, "multiple_of": numbers.edge_multiple},
+        "num_frames": numbers.num_frames,
+        "revision": card.revision,
+    }
+
+
+def _spell(entry: dict[str, Any]) -> str:
+    head = f"{entry['id']}: {entry['description']}\n  files       {entry['path']}"
+    if "problem" in entry:
+        return f"{head}\n  problem     {entry['problem']}"
+    sizes, widths = entry["sizes"], entry["widths"]
+    return (
+        f"{head}\n"
+        f"  attention   {', '.join(entry['kinds'])}\n"
+        f"  gang widths {widths[0]} to {widths[-1]}\n"
+        f"  sizes       {sizes['min_edge']} to {sizes['max_edge']} pixels an edge, in {sizes['multiple_of']}s\n"
+        f"  frames      {entry['num_frames']}"
+    )

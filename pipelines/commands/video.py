@@ -1,0 +1,79 @@
+"""One video as flags describe it, for the commands that speak of one: checked, with its model's card."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from actors.engine import ModelCard, VideoRequest, inspect_model
+from actors.engine.request import Guidance
+from cluster.errors import ConfigError
+from pipelines.models import KnownModel, find_model
+from pipelines.pab_text import read_pab
+from pipelines.rows import BadRow, RowDefaults, read_row
+from pipelines.sampling import Sampling
+from pipelines.strict import build, convert
+from pipelines.widths import GangConfig
+
+ModelOption = Annotated[str, typer.Option("--model", help="A known model's id or a model's folder.")]
+SizeOption = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Width x height in pixels, as 96x64.")]
+FramesOption = Annotated[int | None, typer.Option("--frames", help="Number of frames.")]
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Denoising steps.")]
+GuidanceOption = Annotated[float | None, typer.Option("--guidance", help="Guidance scale; 1 is none.")]
+PabOption = Annotated[
+    str,
+    typer.Option(
+        "--pab",
+        help="off, a preset (pab235, pab246, pab357, pab579), a schedule file, "
+        "or spatial=2,temporal=3,cross=6,timesteps=100:800 (or window=0.15:0.85).",
+    ),
+]
+GangOption = Annotated[int, typer.Option("--gang", help="How many workers make the video together.")]
+PassesOption = Annotated[str, typer.Option("--guidance-passes", metavar="batched|two_pass", help="How guidance runs.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneVideo:
+    """A checked request and the model that makes it."""
+
+    model: KnownModel
+    card: ModelCard
+    request: VideoRequest
+
+
+def one_video(*, prompt: str, model: str, size: str | None, pab: str, gang: int, fields: dict[str, object]) -> OneVideo:
+    """Check what the flags ask for; `fields` are a row's columns, None where a flag was not given.
+
+    Raises:
+        ConfigError: an unknown model, a size that it cannot make, a number out of range.
+    """
+    known = find_model(model)
+    card = inspect_model(known.folder)
+    defaults = RowDefaults(
+        sampling=build(Sampling, known.sampling, f"{known.id}.sampling"),
+        model=known.id,
+        model_revision=card.revision,
+        pab=read_pab(pab, "--pab"),
+        numbers=card.numbers,
+        gang=GangConfig(width=gang),
+    )
+    row = read_row({"prompt": prompt, **_edges(size), **fields}, "the command line", defaults)
+    if isinstance(row, BadRow):
+        raise ConfigError(row.reason)
+    return OneVideo(model=known, card=card, request=row[0])
+
+
+def _edges(size: str | None) -> dict[str, object]:
+    if size is None:
+        return {}
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size.strip().lower())
+    if match is None:
+        raise ConfigError(f"--size is {size!r}; width x height in pixels is wanted, as 96x64")
+    return {"width": int(match[1]), "height": int(match[2])}
+
+
+def read_passes(text: str) -> Guidance:
+    """`text` as the way guidance runs; `ConfigError` for another word."""
+    passes: Guidance = convert(text, Guidance, "--guidance-passes")
+    return passes

@@ -1,0 +1,88 @@
+"""A connection to Ray for the length of one command: a local Ray of its own, or a cluster that is there."""
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cluster.errors import ClusterError
+from pipelines.config import ClusterConfig
+from pipelines.places import ROOT
+
+SPARE_CPUS = 4
+"""Logical CPUs of a local Ray beyond one a worker, for reading, checking and submitting."""
+REACH_TIMEOUT_S = 10.0
+_QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS": "0",
+    "GLOG_minloglevel": "3",
+}
+
+
+@contextmanager
+def ray_session(config: ClusterConfig) -> Iterator[None]:
+    """Be connected to Ray inside the `with`; a process that already is stays so, also afterwards.
+
+    A local Ray dies with this process, however it ends. Raises `ClusterError` if the cluster cannot be reached.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    _connect(ray, config)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def quiet_ray_data() -> Any:
+    """Ray Data's settings for a job: no bars, no chatter, and waiting for a GPU is not hanging."""
+    import ray.data
+
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.enable_operator_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = -1
+    return context
+
+
+def _connect(ray: Any, config: ClusterConfig) -> None:
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if config.address is None:
+        how |= {"address": "local", "num_cpus": config.workers + SPARE_CPUS, "include_dashboard": False}
+    else:
+        _reach(config.address)
+        how["address"] = config.address
+    if config.ship_code:
+        how["runtime_env"] = {"py_modules": [str(ROOT / name) for name in ("cluster", "actors", "pipelines")]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ray.init(**how)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            where = "a local Ray could not be started" if config.address is None else f"no Ray at {config.address}"
+            raise ClusterError(f"{where}: {first}") from error
+
+
+def _reach(address: str) -> None:
+    """Tell an address that nobody answers at within seconds; Ray itself takes minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_TIMEOUT_S).close()
+    except OSError as error:
+        raise ClusterError(f"nothing answers at cluster.address {address}: {error.strerror or error}") from error

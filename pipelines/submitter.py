@@ -1,0 +1,155 @@
+"""The stage of a job that has videos made: pool, mp4, upload, commit. A CPU-only asynchronous Ray Data actor."""
+
+import asyncio
+import logging
+import pickle
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from actors.engine.request import RunOptions, VideoRequest
+from actors.result import VideoResult
+from cluster.errors import ClusterError, GangError, PabcastError, RequestError
+from cluster.model import ModelNumbers
+from pipelines.commits import Commits, CommittedSample, FailureRecord
+from pipelines.video import encode_mp4
+from pipelines.widths import GangConfig
+
+log = logging.getLogger("pabcast.submitter")
+
+_ASK_EVERY_S = 0.2
+_TRY_AGAIN_AFTER_S = 1.0
+_TYPES: dict[str, Any] = {"outcome": pa.string(), "reason": pa.string()}
+_PARTS = ("queue", "text", "denoise", "decode", "encode", "upload")
+OUTCOMES = pa.schema(_TYPES | dict.fromkeys(_PARTS, pa.float64()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Seconds that one video spent in each part of its way."""
+
+    queue: float = 0.0
+    text: float = 0.0
+    denoise: float = 0.0
+    decode: float = 0.0
+    encode: float = 0.0
+    upload: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one request; `stop` ends the job."""
+
+    outcome: str
+    """committed, failed or stop."""
+    reason: str = ""
+    parts: Parts = field(default_factory=Parts)
+
+    def table(self) -> pa.Table:
+        """One row."""
+        row = {"outcome": self.outcome, "reason": self.reason, **asdict(self.parts)}
+        return pa.Table.from_pylist([row], schema=OUTCOMES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitterSetup:
+    """What a submitter needs; it pickles."""
+
+    commits: Commits
+    desk: Any
+    """The run's `Desk` actor."""
+    gang: GangConfig
+    numbers: ModelNumbers
+    options: RunOptions
+    attempts: int
+    """How often a video is tried when its gang fails."""
+
+
+class Submitter:
+    """Has each request made and committed; many calls run at once, so encoding and upload overlap the denoise."""
+
+    def __init__(self, setup: SubmitterSetup) -> None:
+        self._setup = setup
+        self._pool: Any = None
+        self._problem = ""
+
+    async def __call__(self, batch: pa.Table) -> AsyncIterator[pa.Table]:
+        """One outcome row for each row (`source`, `request`). Errors are outcomes: none leaves this stage."""
+        for row in batch.to_pylist():
+            try:
+                outcome = await self._make(pickle.loads(row["request"]), row["source"])
+            except PabcastError as error:
+                # The job cannot go on without its store or its pool; what waits here need not try.
+                self._problem = self._problem or str(error)
+                outcome = Outcome(outcome="stop", reason=self._problem)
+            yield outcome.table()
+
+    async def _make(self, request: VideoRequest, source: str) -> Outcome:
+        try:
+            result = await self._submit(request)
+        except RequestError as error:
+            return await self._fail(request, source, error)
+        except GangError as error:
+            tries = self._setup.attempts
+            reason = f"its gang failed {tries} times, the last time so: {error}"
+            return await self._fail(request, source, GangError(reason))
+        begun = time.monotonic()
+        video = await asyncio.to_thread(encode_mp4, result.frames, request.fps)
+        encoded = time.monotonic()
+        await asyncio.to_thread(self._commit, request, source, result, video)
+        await self._setup.desk.record.remote("committed", source, sample_id=request.sample_id)
+        report = result.report
+        parts = Parts(
+            queue=result.queue_seconds,
+            text=report.text_seconds,
+            denoise=report.denoise_seconds,
+            decode=report.decode_seconds,
+            encode=encoded - begun,
+            upload=time.monotonic() - encoded,
+        )
+        return Outcome(outcome="committed", parts=parts)
+
+    async def _submit(self, request: VideoRequest) -> VideoResult:
+        """Have it made, again if its gang fails; the last failure is the `GangError` raised."""
+        width = self._setup.gang.width_for(request.shape, self._setup.numbers)
+        for attempt in range(1, self._setup.attempts + 1):
+            pool = await self._open_pool()
+            try:
+                result: VideoResult = await pool.submit(request, width=width, options=self._setup.options)
+                return result
+            except GangError as error:
+                log.warning("attempt %d of %d failed: %s", attempt, self._setup.attempts, error)
+                if attempt == self._setup.attempts:
+                    raise
+                await asyncio.sleep(_TRY_AGAIN_AFTER_S)
+        raise GangError("it was never tried")
+
+    async def _open_pool(self) -> Any:
+        while self._pool is None and not self._problem:
+            self._pool, closed = await self._setup.desk.ask_for_pool.remote()
+            if closed:
+                raise ClusterError("the job is stopping")
+            if self._pool is None:
+                await asyncio.sleep(_ASK_EVERY_S)
+        if self._problem:
+            raise ClusterError(self._problem)
+        return self._pool
+
+    def _commit(self, request: VideoRequest, source: str, result: VideoResult, video: bytes) -> None:
+        sample = CommittedSample.of(
+            request, video, source=source, gang_width=result.width, seconds=result.report.seconds
+        )
+        self._setup.commits.commit(sample, video)
+
+    async def _fail(self, request: VideoRequest, source: str, error: PabcastError) -> Outcome:
+        kind, reason = type(error).__name__, str(error)
+        name = request.id or ""
+        record = FailureRecord(sample_id=request.sample_id, source=source, reason=reason, kind=kind, id=name)
+        await asyncio.to_thread(self._setup.commits.fail, record)
+        await self._setup.desk.record.remote(
+            "failed", source, sample_id=request.sample_id, id=name, reason=reason, kind=kind
+        )
+        return Outcome(outcome="failed", reason=reason)

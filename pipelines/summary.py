@@ -1,0 +1,83 @@
+"""What a job tells at its end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.commands.output import spell_seconds
+
+SHOWN_FAILURES = 10
+DONE, NOT_DONE, SOME_FAILED = 0, 1, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A row without a video."""
+
+    source: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSummary:
+    """Counts of samples, times in seconds."""
+
+    requested: int
+    skipped: int
+    """Committed by an earlier run."""
+    committed: int
+    failed: int
+    seconds: float
+    gang_busy_fraction: float
+    """The share of the workers' time, from the first lease to the last release, that made videos."""
+    uri: str
+    rows: int = 0
+    """Videos in the dataset now."""
+    failures: tuple[Failure, ...] = ()
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Seconds summed over the videos, by part of their way."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: every row is committed; 3: some failed."""
+        return SOME_FAILED if self.failed else DONE
+
+    def contract(self) -> dict[str, Any]:
+        """The JSON object of `run`."""
+        return {
+            "requested": self.requested,
+            "skipped": self.skipped,
+            "committed": self.committed,
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "gang_busy_fraction": round(self.gang_busy_fraction, 4),
+            "uri": self.uri,
+            "rows": self.rows,
+            "failures": [{"source": item.source, "id": item.id, "reason": item.reason} for item in self.failures],
+            "part_seconds": {name: round(seconds, 3) for name, seconds in self.parts.items()},
+        }
+
+    def spell(self) -> str:
+        """A few lines for a person."""
+        lines = [
+            f"{self.committed} made, {self.skipped} were there, {self.failed} failed, of {self.requested} asked for; "
+            f"{spell_seconds(self.seconds)}",
+        ]
+        if self.committed:
+            lines.append(f"the workers were busy {self.gang_busy_fraction:.0%} of the time; {self._slowest()}")
+        for item in self.failures[:SHOWN_FAILURES]:
+            name = f" ({item.id})" if item.id else ""
+            lines.append(f"  failed {item.source}{name}: {item.reason}")
+        hidden = self.failed - min(len(self.failures), SHOWN_FAILURES)
+        if hidden:
+            lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")
+        lines.append(f"{self.rows} videos in {self.uri}")
+        return "\n".join(lines)
+
+    def _slowest(self) -> str:
+        work = {name: seconds for name, seconds in self.parts.items() if name != "queue"}
+        if not work:
+            return "no times were kept"
+        name = max(work, key=lambda part: work[part])
+        return f"the slowest part was {name}, {spell_seconds(work[name] / self.committed)} a video"
