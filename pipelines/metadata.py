@@ -19,7 +19,7 @@ from pipelines.commits import COMMITS_FOLDER, FAILURES_FOLDER, VIDEOS_FOLDER, Co
 from pipelines.store import Store, StoredObject
 
 METADATA_KEY = "metadata.parquet"
-ROWS_A_GROUP = 2048
+ROWS_A_GROUP = 1024
 READERS = 16
 NAMES_KEPT = 20
 ORPHAN_GRACE_S = 3600.0

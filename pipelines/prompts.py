@@ -4,7 +4,6 @@ import codecs
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import ConfigError
-from pipelines.prompt_formats import COLUMNS, FORMATS, csv_header, read_jsonl
+from pipelines.prompt_formats import COLUMNS, FORMATS, csv_header, jsonl_columns
 from pipelines.store import LocalStore, NotFound, S3Store, Store, StoredObject, open_store
 
 if TYPE_CHECKING:
     import ray.data
 
 CHECK_S = 10.0
-LINES_LOOKED_AT = 200
 READ_CPUS = 0.25
 BLOCK_BYTES = 8 << 10
 
@@ -151,8 +149,7 @@ def _columns(store: Store, item: StoredObject, format_: str) -> tuple[str, ...]:
         elif format_ == "csv":
             columns = csv_header(file)
         elif format_ == "jsonl":
-            rows = islice(read_jsonl(file), LINES_LOOKED_AT)
-            columns = list(dict.fromkeys(name for row in rows for name in row.fields))
+            columns = jsonl_columns(file)
     return tuple(columns)
 
 

@@ -1,6 +1,7 @@
 """Whether a store can be used, told before anything is computed."""
 
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pipelines.store.interface import NotFound, Store
 DEADLINE_S = 14.0
 RACERS = 8
 ROUNDS = 3
+STALE_S = 3600.0
 PROBE_FOLDER = "_pabcast/probe"
 
 
@@ -52,14 +54,12 @@ def probe(store: Store) -> ProbeResult:
 
 def _examine(store: Store) -> ProbeResult:
     key = f"{PROBE_FOLDER}/{uuid.uuid4().hex}"
+    _check_round_trip(store, key)
     try:
-        _check_round_trip(store, key)
         second_refused = not store.put_if_absent(key, uuid.uuid4().bytes)
         is_lock = second_refused and all(_winners(store, f"{key}-{round_}") == 1 for round_ in range(ROUNDS))
     finally:
-        for name in (key, *(f"{key}-{round_}" for round_ in range(ROUNDS))):
-            with suppress(StoreError):
-                store.delete(name)
+        _clean_up(store, key)
     if is_lock:
         return ProbeResult(conditional_put="lock", message=f"{store.uri} can be written; its conditional put is a lock")
     return ProbeResult(
@@ -67,6 +67,14 @@ def _examine(store: Store) -> ProbeResult:
         message=f"{store.uri} can be written, but its conditional put is no lock: "
         "two jobs that write there at once may make the same video twice; run one at a time",
     )
+
+
+def _clean_up(store: Store, key: str) -> None:
+    """Delete the keys of this probe, and those of probes that died long ago."""
+    with suppress(StoreError):
+        for item in store.list(f"{PROBE_FOLDER}/"):
+            if item.key.startswith(key) or item.modified < time.time() - STALE_S:
+                store.delete(item.key)
 
 
 def _check_round_trip(store: Store, key: str) -> None:

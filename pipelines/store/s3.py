@@ -186,7 +186,10 @@ class S3Store:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return session.client("s3", config=config, region_name=session.region_name or DEFAULT_REGION)
+        try:
+            return session.client("s3", config=config, region_name=session.region_name or DEFAULT_REGION)
+        except ValueError as error:  # a malformed endpoint
+            raise explain(error, endpoint=self._endpoint(), bucket=self.bucket) from error
 
     def _call(self, attempt: Callable[[], T], key: str = "") -> T:
         """Run `attempt` until it succeeds, cannot succeed or patience ends; then `StoreError` in one sentence."""
@@ -198,7 +201,7 @@ class S3Store:
         )
         try:
             return retrying(attempt)
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except (BotoCoreError, ClientError) as error:
             raise explain(error, endpoint=self._endpoint(), bucket=self.bucket, key=key) from error
 
     def _endpoint(self) -> str:
