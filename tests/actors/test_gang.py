@@ -26,7 +26,7 @@ async def interrupted(pool: PoolClient, make_request: MakeRequest, sent: signal.
     """Send a signal to rank 1 of a gang in mid-video; return the error of the video and the seconds it took."""
     moving = asyncio.Event()
     video = asyncio.ensure_future(
-        pool.submit(make_request(steps=2000), width=2, on_progress=lambda steps: moving.set() if steps > 1 else None)
+        pool.submit(make_request(steps=1000), width=2, on_progress=lambda steps: moving.set() if steps > 1 else None)
     )
     await asyncio.wait_for(moving.wait(), 60)
     pids = await asyncio.to_thread(busy_pids, pool)

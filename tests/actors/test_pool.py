@@ -29,7 +29,7 @@ def test_a_running_video_is_cancelled_within_a_step_and_the_next_one_is_bit_iden
     pids = {member.pid for member in pool.status().members}
 
     async def scene() -> float:
-        video = asyncio.ensure_future(pool.submit(make_request(steps=2000), width=2, key="long"))
+        video = asyncio.ensure_future(pool.submit(make_request(steps=1000), width=2, key="long"))
         await until_moving(pool, 2)
         begun = time.monotonic()
         assert await asyncio.to_thread(pool.cancel, "long") == 1
@@ -45,7 +45,7 @@ def test_a_running_video_is_cancelled_within_a_step_and_the_next_one_is_bit_iden
 
 def test_a_waiting_video_is_cancelled_at_once(pool: PoolClient, make_request: MakeRequest) -> None:
     async def scene() -> None:
-        running = asyncio.ensure_future(pool.submit(make_request(steps=2000), width=3, key="running"))
+        running = asyncio.ensure_future(pool.submit(make_request(steps=1000), width=3, key="running"))
         await until_moving(pool, 3)
         waiting = asyncio.ensure_future(pool.submit(make_request(), width=1, key="waiting"))
         while (await asyncio.to_thread(pool.status)).queued == 0:
@@ -62,7 +62,7 @@ def test_a_waiting_video_is_cancelled_at_once(pool: PoolClient, make_request: Ma
 
 def test_cancelling_the_awaiting_task_cancels_the_video(pool: PoolClient, make_request: MakeRequest) -> None:
     async def scene() -> None:
-        video = asyncio.ensure_future(pool.submit(make_request(steps=2000), width=2))
+        video = asyncio.ensure_future(pool.submit(make_request(steps=1000), width=2))
         await until_moving(pool, 2)
         video.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -92,7 +92,7 @@ def test_a_wide_request_is_not_starved_by_narrow_ones(pool: PoolClient, make_req
 
 def test_different_widths_run_at_the_same_time(pool: PoolClient, make_request: MakeRequest) -> None:
     async def scene() -> tuple[tuple[int, bool], ...]:
-        videos = [asyncio.ensure_future(pool.submit(make_request(steps=2000), width=w, key="both")) for w in (1, 2)]
+        videos = [asyncio.ensure_future(pool.submit(make_request(steps=1000), width=w, key="both")) for w in (1, 2)]
         await until_moving(pool, 3)
         gangs = (await asyncio.to_thread(pool.status)).gangs
         await asyncio.to_thread(pool.cancel, "both")
