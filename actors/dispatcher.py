@@ -11,7 +11,7 @@ from actors.busy_clock import BusyClock
 from actors.fleet import BundleLost, Fleet
 from actors.gang import Gang, Outcome
 from actors.job import Job
-from actors.member import Member
+from actors.member import Member, in_order
 from actors.order import Answer
 from actors.spec import PoolSpec
 from actors.tally import Tally
@@ -22,8 +22,8 @@ log = logging.getLogger("pabcast.pool")
 
 FORM_TRIES = 3
 """How often a request may lose its gang before the first step."""
-REPLACE_TRIES = RENEW_TRIES = 3
-"""How often in a row a worker may fail to come back."""
+RENEW_TRIES = 3
+"""How often in a row the bundles may be lost."""
 
 
 class Dispatcher:
@@ -146,9 +146,8 @@ class Dispatcher:
         pool = [member for gang in broken for member in gang.members]
         pool += [self._free.pop(0) for _ in range(start.free_workers)]
         members, left = pool[: start.width], pool[start.width :]
-        self._free = sorted(self._free + left, key=lambda member: (member.node, member.index))
-        members.sort(key=lambda member: (member.node, member.index))
-        job.gang = Gang(tuple(members), self._next_generation(), self._spec.step_timeout_s)
+        self._free = in_order(self._free + left)
+        job.gang = Gang(tuple(in_order(members)), self._next_generation(), self._spec.step_timeout_s)
         self._gangs[job.gang.generation] = job.gang
         self._busy.add(job.gang.generation)
         self._spawn(self._serve(job, job.gang, form=True))
@@ -234,11 +233,12 @@ class Dispatcher:
         """Load fresh workers in the place of dead ones."""
         self._replacing += 1
         try:
-            fresh = await asyncio.gather(*(self._replace_one(member) for member in members), return_exceptions=True)
+            fresh = await asyncio.gather(
+                *(self._fleet.replace(member.index) for member in members), return_exceptions=True
+            )
         finally:
             self._replacing -= 1
-        self._free += [member for member in fresh if isinstance(member, Member)]
-        self._free.sort(key=lambda member: (member.node, member.index))
+        self._free = in_order(self._free + [member for member in fresh if isinstance(member, Member)])
         failures = [failure for failure in fresh if isinstance(failure, BaseException)]
         if any(isinstance(failure, BundleLost) for failure in failures):
             await self._renew(str(failures[0]))
@@ -246,16 +246,6 @@ class Dispatcher:
             self._fail(str(failures[0]))
         else:
             self._plan()
-
-    async def _replace_one(self, member: Member) -> Member:
-        for _ in range(REPLACE_TRIES - 1):
-            try:
-                return await self._fleet.replace(member.index)
-            except BundleLost:
-                raise
-            except ClusterError as error:
-                log.warning("%s", error)
-        return await self._fleet.replace(member.index)
 
     async def _renew(self, why: str) -> None:
         """Reserve all bundles anew, once the videos that still run have ended."""
@@ -282,11 +272,14 @@ class Dispatcher:
         except ClusterError as error:
             self._fail(str(error))
             return
-        self._free = sorted(self._fleet.members.values(), key=lambda member: (member.node, member.index))
+        self._free = in_order(self._fleet.members.values())
         self.phase = "ready"
         self._plan()
 
     def _fail(self, problem: str) -> None:
+        """Take no more requests; those that run may end."""
+        if self.phase == "closing":
+            return
         log.error("%s", problem)
         self.phase, self.problem = "failed", problem
         for job in self._queue:
@@ -307,3 +300,5 @@ class Dispatcher:
         if not task.cancelled() and task.exception() is not None:
             log.error("the pool failed", exc_info=task.exception())
             self._fail(f"the pool failed: {task.exception()!r}")
+            for job in self._running.values():
+                job.finish(Answer(error=ClusterError(self.problem)))

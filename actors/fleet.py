@@ -22,6 +22,7 @@ ARRIVE_TIMEOUT_S = 60.0
 """How long a process may take to start in a bundle that is there."""
 LOAD_TIMEOUT_S = 1800.0
 """How long a model may take to load."""
+REPLACE_TRIES = 3
 _DEATH_TIMEOUT_S = 5.0
 
 
@@ -52,8 +53,16 @@ class Fleet:
 
         Raises:
             BundleLost: no process starts there; `renew` the fleet.
-            ClusterError: the model cannot be loaded.
+            ClusterError: the model cannot be loaded, tried three times.
         """
+        for _ in range(REPLACE_TRIES - 1):
+            self.members[index].kill()
+            try:
+                return await self._start(index)
+            except BundleLost:
+                raise
+            except ClusterError as error:
+                log.warning("%s", error)
         self.members[index].kill()
         return await self._start(index)
 

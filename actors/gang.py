@@ -99,7 +99,8 @@ class Gang:
                     # The peers of a rank that dies fail first; wait a moment for the death to be known.
                     done, _ = await asyncio.wait(pending, timeout=DEATH_NEWS_S)
                     answers |= {rank: watch.answer_of(rank, task) for task in done for rank in [pending.pop(task)]}
-                fatal = self._must_die or _fatal(answers) or watch.hung(pending.values())
+                broken = bool(pending) or any(answer.died for answer in answers.values())
+                fatal = self._must_die or (broken and _fatal(answers)) or watch.hung(pending.values())
                 if fatal:
                     return self._broken(fatal, answers)
                 if pending and _alone(answers):
@@ -151,7 +152,9 @@ class Gang:
             parts = tuple((answers[rank].first_frame, pixels[rank]) for rank in range(self.width))
             return Outcome(error=None, parts=parts, report=answers[0].report)
         requested = [error for error in errors if isinstance(error, RequestError)]
-        in_step = self.width == 1 or (len(errors) == self.width and not requested)
+        stopped = [error for error in errors if isinstance(error, Cancelled)]
+        # Ranks that were stopped left at the same step; after any other error their collectives may be out of step.
+        in_step = self.width in (1, len(stopped))
         return Outcome(error=(requested or errors)[0], after="keep" if in_step else "reform")
 
     def _name(self) -> str:

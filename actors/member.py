@@ -1,6 +1,7 @@
 """A worker as the pool sees it."""
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,3 +25,8 @@ class Member:
         self.dead = True
         with contextlib.suppress(ray.exceptions.RayError, ValueError):
             ray.kill(self.handle, no_restart=True)
+
+
+def in_order(members: Iterable[Member]) -> list[Member]:
+    """Members of one node side by side, so that a gang spans as few nodes as it can."""
+    return sorted(members, key=lambda member: (member.node, member.index))

@@ -56,7 +56,7 @@ class RankAnswer:
     error: PabcastError | None = None
     """Why there is nothing: RequestError, Cancelled, or GangError for all else."""
     died: bool = False
-    """Whether its process is gone."""
+    """Whether its process is gone, or its device works no more."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ class Welcome:
     """What a client is told when it attaches."""
 
     kind: Literal["joined", "other spec", "closing"]
-    differences: str = ""
+    why: str = ""
 
 
 class Pool:
@@ -51,10 +51,10 @@ class Pool:
     async def attach(self, client: str, owner: str, spec: PoolSpec) -> Welcome:
         """Let a client in, if it wants this pool and the pool is not about to end."""
         if self._closing or self._dispatcher.phase == "failed":
-            return Welcome(kind="closing")
+            return Welcome(kind="closing", why=self._dispatcher.problem)
         differences = self._spec.differences(spec)
         if differences:
-            return Welcome(kind="other spec", differences=differences)
+            return Welcome(kind="other spec", why=differences)
         self._met = True
         self._attendance.hear(client, owner, time.monotonic())
         return Welcome(kind="joined")

@@ -54,6 +54,7 @@ class PoolClient:
         spec = spec.resolve(cluster_total("GPU"))
         client, owner = uuid.uuid4().hex, ray.get_runtime_context().get_job_id()
         node = ray.get_runtime_context().get_node_id()
+        why = "its process died"
         deadline = time.monotonic() + _DYING_TIMEOUT_S
         while time.monotonic() < deadline:
             try:
@@ -75,11 +76,10 @@ class PoolClient:
             if welcome.kind == "joined":
                 return cls(actor, owner, Heartbeat(actor, client, owner, spec.client_timeout_s))
             if welcome.kind == "other spec":
-                raise ClusterError(
-                    f"the pool {name!r} runs with {welcome.differences}; end what uses it, or ask for the same"
-                )
+                raise ClusterError(f"the pool {name!r} runs with {welcome.why}; end what uses it, or ask for the same")
+            why = welcome.why
             time.sleep(0.2)
-        raise ClusterError(f"the pool {name!r} is ending and was not gone after {_DYING_TIMEOUT_S:g} s; try again")
+        raise ClusterError(f"the pool {name!r} was still there {_DYING_TIMEOUT_S:g} s after it failed: {why}")
 
     @classmethod
     def attach(cls, name: str = POOL_NAME, namespace: str = NAMESPACE) -> "PoolClient":

@@ -120,7 +120,7 @@ class Worker:
         except Exception as error:
             log.exception("making %s", order.title)
             where = f"rank {self._rank} of {self._width} failed after {self._progress.steps} of {order.steps} steps"
-            return None, RankAnswer(error=GangError(f"{where}: {_one_line(error)}"))
+            return None, RankAnswer(error=GangError(f"{where}: {_one_line(error)}"), died=not self._device_works())
         finally:
             with self._lock:
                 self._signals.pop(order.ticket, None)
@@ -156,6 +156,19 @@ class Worker:
         rest = RankAnswer(first_frame=output.first_frame, report=pickle.dumps(output.report))
         return (output.frames, output.latents), rest
 
+    def _device_works(self) -> bool:
+        """Whether the device takes work after an error; a CUDA context may be spoilt for good."""
+        import torch
+
+        if self._spec.device != "cuda":
+            return True
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            log.exception("the device works no more")
+            return False
+        return True
+
     def _finished(self, ticket: str, step: int) -> None:
         self._progress = Progress(ticket=ticket, steps=step + 1)
 
@@ -173,8 +186,9 @@ class Worker:
 
 
 def _one_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    lines = str(error).strip().splitlines() or ["no message"]
+    # Gloo goes on with advice for its own developers.
+    return f"{type(error).__name__}: {lines[0].split('. This is typically')[0][:300]}"
 
 
 def _address() -> str:

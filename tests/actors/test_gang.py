@@ -62,6 +62,17 @@ def test_a_gang_whose_ranks_all_refuse_a_request_makes_the_next_one(
     assert {member.pid for member in pool.status().members} == pids
 
 
+def test_an_error_that_all_ranks_share_costs_no_worker(
+    pool: PoolClient, make_request: MakeRequest, fresh_latents: Latents
+) -> None:
+    pids = {member.pid for member in pool.status().members}
+    with pytest.raises(GangError, match=r"rank 0 of 2 failed after 0 of 4 steps: TypeError"):
+        pool.submit_sync(make_request(guidance_scale="three"), width=2)
+    result = pool.submit_sync(make_request(), width=2, options=WITH_LATENTS)
+    assert np.array_equal(result.latents, fresh_latents[2])
+    assert {member.pid for member in pool.status().members} == pids
+
+
 def test_a_killed_rank_fails_its_video_within_seconds_and_the_next_one_is_right(
     pool: PoolClient, make_request: MakeRequest, fresh_latents: Latents
 ) -> None:
