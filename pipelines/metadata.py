@@ -71,6 +71,7 @@ def compact(
                 writer.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA))
         store.put_file(METADATA_KEY, path)
         _forget_settled_failures(Commits(store), pool)
+        store.sweep(oldest)
     return compaction.result()
 
 

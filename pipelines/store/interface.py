@@ -76,6 +76,10 @@ class Store(Protocol):
         """Remove an object; one that is not there is no error."""
         ...
 
+    def sweep(self, before: float) -> int:
+        """Remove what killed writers left unfinished before a time (seconds since 1970); how many there were."""
+        ...
+
     def hurried(self, total_s: float) -> Self:
         """The same store with short time-outs, whose calls give up after about `total_s` seconds."""
         ...

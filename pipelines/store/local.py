@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pipelines.store.interface import NotFound, StoredObject, check_key
 
 TEMPORARY_SUFFIX = ".part"
 LOCK_NAME = ".pabcast.lock"
+_TEMPORARY = re.compile(rf"^\.[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}$")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
@@ -104,6 +106,17 @@ class LocalStore:
         """Itself: a folder has no time-outs."""
         return self
 
+    def sweep(self, before: float) -> int:
+        """Remove temporary files of killed writers, last written before a time; how many there were."""
+        removed = 0
+        with self._explained():
+            for path in self.root.rglob(f".*{TEMPORARY_SUFFIX}"):
+                with suppress(FileNotFoundError):
+                    if _TEMPORARY.match(path.name) and path.stat().st_mtime < before:
+                        path.unlink()
+                        removed += 1
+        return removed
+
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
@@ -166,7 +179,11 @@ class LocalStore:
             yield
         except FileNotFoundError as error:
             raise NotFound(f"{self.root} has no {key or error.filename}") from error
-        except (NotADirectoryError, FileExistsError) as error:
+        except (NotADirectoryError, IsADirectoryError) as error:
+            if key is not None:
+                raise NotFound(f"{self.root} has no {key}") from error
+            raise StoreError(f"{self.root} or a folder above it is a file; give a folder") from error
+        except FileExistsError as error:
             raise StoreError(f"{self.root} or a folder above it is a file; give a folder") from error
         except OSError as error:
             if error.errno in _FULL:
@@ -181,4 +198,4 @@ class LocalStore:
 
 
 def _is_internal(name: str) -> bool:
-    return name == LOCK_NAME or (name.startswith(".") and name.endswith(TEMPORARY_SUFFIX))
+    return name == LOCK_NAME or _TEMPORARY.match(name) is not None

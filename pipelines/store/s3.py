@@ -24,6 +24,7 @@ T = TypeVar("T")
 DEFAULT_REGION = "us-east-1"
 CONNECTIONS = 32
 READ_AHEAD_BYTES = 4 << 20
+PAGE_KEYS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +33,10 @@ class Patience:
 
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
-    attempts: int = 24
-    """For answers that ask for a later try: throttling, 5xx, 409. A third of all requests failing, 24 lose none."""
-    unreachable_attempts: int = 12
-    """For connections that are refused, time out or break."""
+    attempts: int = 30
+    """For answers that ask for a later try: throttling, 5xx, 409. A third of all requests failing, 30 lose none."""
+    unreachable_attempts: int = 30
+    """For connections that are refused, time out or break; 30 outlast a store that restarts for a minute."""
     total_s: float = 240.0
     """No try is begun after this."""
     longest_wait_s: float = 8.0
@@ -141,7 +142,7 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """The objects whose keys start with `prefix`, in the store's order, a page of 1000 at a time."""
         root = f"{self.prefix}/" if self.prefix else ""
-        arguments: dict[str, Any] = {"Bucket": self.bucket, "Prefix": root + prefix}
+        arguments: dict[str, Any] = {"Bucket": self.bucket, "Prefix": root + prefix, "MaxKeys": PAGE_KEYS}
         while True:
             page = self._call(lambda: self._client.list_objects_v2(**arguments))
             for item in page.get("Contents", ()):
@@ -155,6 +156,10 @@ class S3Store:
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         self._call(lambda: self._client.delete_object(**self._at(key)), key)
+
+    def sweep(self, before: float) -> int:
+        """Nothing: a PUT that breaks off leaves nothing."""
+        return 0
 
     def hurried(self, total_s: float) -> Self:
         """The same bucket with short time-outs, whose calls give up after about `total_s` seconds."""

@@ -2,10 +2,7 @@
 
 import json
 import logging
-import subprocess
-import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 from cluster.errors import StoreError
 from pipelines.commits import Commits, CommittedSample, FailureRecord, commit_key, failure_key, row_failure_id
 from pipelines.store import LocalStore, Store
+from tests.pipelines.racing import race_processes
 from tests.pipelines.samples import VIDEO, request, sample
 
 
@@ -66,9 +64,11 @@ RACER = """
 import sys, time
 from pipelines.commits import Commits
 from pipelines.store import LocalStore
+from tests.pipelines.racing import race_processes
 from tests.pipelines.samples import sample
-commits, racer, start = Commits(LocalStore(sys.argv[1])), sys.argv[2], float(sys.argv[3])
-wins = 0
+commits, racer = Commits(LocalStore(sys.argv[1])), sys.argv[2]
+print("ready", flush=True)
+start, wins = float(input()), 0
 for round_ in range(10):
     video = racer.encode()
     row = sample(round_, video=video)
@@ -80,13 +80,7 @@ print(wins)
 
 
 def test_of_four_racing_processes_one_commits_each_round(tmp_path: Path) -> None:
-    start = time.time() + 8
-    command = [sys.executable, "-c", RACER, str(tmp_path)]
-    root = Path(__file__).parents[2]
-    racers = [
-        subprocess.Popen([*command, str(racer), str(start)], stdout=subprocess.PIPE, cwd=root) for racer in range(4)
-    ]
-    assert sum(int(racer.communicate(timeout=60)[0]) for racer in racers) == 10
+    assert sum(race_processes(RACER, tmp_path, 4)) == 10
     commits = Commits(LocalStore(tmp_path))
     for round_ in range(10):
         committed = commits.read(sample(round_).sample_id)

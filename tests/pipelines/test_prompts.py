@@ -74,7 +74,8 @@ def test_null_and_nan_are_absent_and_other_columns_are_left_out() -> None:
 
 
 def test_csv_values_may_hold_commas_quotes_and_lines() -> None:
-    data = b'\xef\xbb\xbfid,prompt,seed,guidance_scale,height\r\n1,"a ""red"", round\r\ncircle",7,4.5,\r\n2,b,x,nan,64.0\r\n'
+    data = b"\xef\xbb\xbfid,prompt,seed,guidance_scale,height\r\n"
+    data += b'1,"a ""red"", round\r\ncircle",7,4.5,\r\n2,b,x,nan,64.0\r\n'
     first, second = read("csv", data)
     assert first == PromptRow(
         number=2, fields={"id": "1", "prompt": 'a "red", round\r\ncircle', "seed": 7, "guidance_scale": 4.5}

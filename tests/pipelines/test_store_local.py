@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from cluster.errors import StoreError, StoreFull
 from pipelines.store import LocalStore, probe
+from tests.pipelines.racing import race_processes
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_full_disk_is_told_and_leaves_no_part(small_disk: Path) -> None:
     store = LocalStore(small_disk)
     store.put("kept", b"x" * 1000)
     for put in (store.put, store.put_if_absent):
-        with pytest.raises(StoreFull, match="no space is left in .*disk; free some"):
+        with pytest.raises(StoreFull, match=r"no space is left in .*disk; free some"):
             put("big", bytes(2 << 20))
     assert [path.name for path in small_disk.iterdir()] == ["kept"]
 
@@ -98,11 +98,16 @@ def test_without_hard_links_one_racer_wins_and_nothing_else_is_listed(tmp_path: 
     assert [item.key for item in store.list()] == sorted(f"c/{round_}" for round_ in range(10))
 
 
-def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_is_not_listed_and_swept_later(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.put("a", b"x")
-    (tmp_path / ".0123.part").write_bytes(b"half")
-    assert [item.key for item in store.list()] == ["a"]
+    left, not_ours = tmp_path / f".{'0' * 32}.part", tmp_path / ".download.part"
+    for path in (left, not_ours):
+        path.write_bytes(b"half")
+    assert [item.key for item in store.list()] == [".download.part", "a"]
+    assert store.sweep(time.time() - 60) == 0
+    assert store.sweep(time.time() + 60) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".download.part", "a"]
 
 
 def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
@@ -126,8 +131,9 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
 RACER = """
 import sys, time
 from pipelines.store import LocalStore
-store, racer, start = LocalStore(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-wins = 0
+store, racer = LocalStore(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+start, wins = float(input()), 0
 for round_ in range(10):
     while time.time() < start + round_ * 0.05:
         pass
@@ -137,14 +143,5 @@ print(wins)
 
 
 def test_of_eight_racing_processes_one_wins_each_round(tmp_path: Path) -> None:
-    start = time.time() + 4
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, str(tmp_path), str(racer), str(start)],
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
-        for racer in range(8)
-    ]
-    assert sum(int(racer.communicate(timeout=60)[0]) for racer in racers) == 10
+    assert sum(race_processes(RACER, tmp_path, 8)) == 10
     assert len(list((tmp_path / "race").iterdir())) == 10
