@@ -69,3 +69,7 @@ def _tell(error: Exception) -> int:
     first = (str(error).splitlines() or [""])[0]
     print(f"error: unexpected {type(error).__name__}: {first} (--verbose shows where)", file=sys.stderr)  # noqa: T201
     return FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -15,14 +15,14 @@ from actors.engine.request import RunOptions
 from actors.pool_client import PoolClient
 from actors.spec import PoolSpec
 from actors.status import PoolStatus
-from cluster.errors import ClusterError, PabcastError
+from cluster.errors import ClusterError, PabcastError, StoreError
 from pipelines.checker import Checker
 from pipelines.commits import Commits
 from pipelines.config import JobConfig
 from pipelines.desk import start_desk
 from pipelines.interrupts import Interrupts
 from pipelines.job_check import CheckedJob, check_job
-from pipelines.metadata import CompactResult, compact
+from pipelines.metadata import compact
 from pipelines.progress import Progress, Snapshot
 from pipelines.prompts import read_rows
 from pipelines.ray_session import quiet_ray_data, ray_session
@@ -68,8 +68,8 @@ def run_job(config: JobConfig, progress: Progress) -> JobResult:
             run.drive()
         finally:
             run.close()
-        compacted = compact(job.store, started_at=started_at)
-        summary = run.summary(compacted, time.time() - started_at)
+        rows = _compact(job, started_at, run.problem)
+        summary = run.summary(rows, time.time() - started_at)
     if run.problem is not None:
         raise type(run.problem)(_going_on(run.problem, summary)) from run.problem
     if summary.requested > summary.skipped + summary.committed + summary.failed and not interrupts.count:
@@ -115,8 +115,8 @@ class _Run:
             self._pool.close()
             self._pool = None
 
-    def summary(self, compacted: CompactResult, seconds: float) -> JobSummary:
-        """What to tell at the end."""
+    def summary(self, rows: int, seconds: float) -> JobSummary:
+        """What to tell at the end; `rows` are the videos in the dataset now."""
         counts = self._last
         return JobSummary(
             requested=counts.requested,
@@ -126,7 +126,7 @@ class _Run:
             seconds=seconds,
             gang_busy_fraction=self._status.gang_busy_fraction if self._status else 0.0,
             uri=self._job.store.uri,
-            rows=compacted.rows,
+            rows=rows,
             failures=tuple(Failure(source=item.source, id=item.id, reason=item.reason) for item in self._failures),
             parts=dict(self._seconds),
         )
@@ -201,6 +201,17 @@ class _Run:
     def _give_up(self, error: PabcastError) -> None:
         if not self._stopping.is_set() and self.problem is None:
             self.problem = error
+
+
+def _compact(job: CheckedJob, started_at: float, problem: PabcastError | None) -> int:
+    """The rows of the metadata; a job that has a problem already keeps that one."""
+    try:
+        return compact(job.store, started_at=started_at).rows
+    except StoreError as error:
+        if problem is None:
+            raise
+        log.warning("the metadata is not up to date: %s", error)
+        return 0
 
 
 def _pipeline(job: CheckedJob, desk: Any) -> "ray.data.Dataset":

@@ -73,7 +73,8 @@ def _split_line(line: str, key: str) -> dict[str, object]:
             raise ConfigError(f"{key} has {part.strip()!r}; key=value is wanted, as in {EXAMPLE}")
         if name in values:
             raise ConfigError(f"{key} has {name} twice")
-        values[name] = int(text) if re.fullmatch(r"[+-]?\d{1,9}", text) else text
+        is_range = name not in ("timesteps", "window", "mlp")
+        values[name] = int(text) if is_range and re.fullmatch(r"[+-]?\d{1,9}", text) else text
     return values
 
 

@@ -1,15 +1,17 @@
 """A connection to Ray for the length of one command: a local Ray of its own, or a cluster that is there."""
 
+import io
 import logging
 import os
 import socket
-import warnings
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from cluster.errors import ClusterError
 from pipelines.config import ClusterConfig
+from pipelines.orphans import end_orphans, mark_this_driver
 from pipelines.places import ROOT
 
 SPARE_CPUS = 4
@@ -22,6 +24,18 @@ _QUIET = {
     "RAY_DEDUP_LOGS": "0",
     "GLOG_minloglevel": "3",
 }
+
+
+log = logging.getLogger("pabcast.ray")
+
+
+class _RayLines(io.TextIOBase):
+    """Stands in for stdout, where Ray prints remarks of its own; they go to the log."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            log.info(text.rstrip())
+        return len(text)
 
 
 @contextmanager
@@ -39,7 +53,8 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
         return
     _connect(ray, config)
     try:
-        yield
+        with redirect_stdout(_RayLines()):
+            yield
     finally:
         ray.shutdown()
 
@@ -61,20 +76,36 @@ def quiet_ray_data() -> Any:
 def _connect(ray: Any, config: ClusterConfig) -> None:
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.address is None:
+        end_orphans()
+        mark_this_driver()
         how |= {"address": "local", "num_cpus": config.workers + SPARE_CPUS, "include_dashboard": False}
     else:
         _reach(config.address)
         how["address"] = config.address
     if config.ship_code:
         how["runtime_env"] = {"py_modules": [str(ROOT / name) for name in ("cluster", "actors", "pipelines")]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with _hushed():
             ray.init(**how)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            where = "a local Ray could not be started" if config.address is None else f"no Ray at {config.address}"
-            raise ClusterError(f"{where}: {first}") from error
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        where = "a local Ray could not be started" if config.address is None else f"no Ray at {config.address}"
+        raise ClusterError(f"{where}: {first}") from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Nothing reaches stderr inside the `with`: Ray's C++ writes there by itself; its errors come as exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _reach(address: str) -> None:

@@ -43,7 +43,7 @@ def generate(
     guidance: GuidanceOption = None,
     negative_prompt: Annotated[str, typer.Option("--negative-prompt", help="What it must not show.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", help="Of the noise.")] = None,
-    pab: PabOption = "pab246",
+    pab: PabOption = "off",
     gang: GangOption = 1,
     guidance_passes: PassesOption = "batched",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to run.")] = "auto",

@@ -1,6 +1,7 @@
 """What commands print: one JSON object on stdout, everything for a person on stderr (or stdout without JSON)."""
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -8,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object, last, on stdout; the rest on stderr.")]
-VerboseFlag = Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")]
+
+
+def _listen(verbose: bool) -> bool:
+    if verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+    return verbose
+
+
+VerboseFlag = Annotated[
+    bool, typer.Option("--verbose", help="Show an error's traceback, and what Ray remarks.", callback=_listen)
+]
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -32,7 +32,7 @@ def schedule(
     frames: FramesOption = None,
     steps: StepsOption = None,
     guidance: GuidanceOption = None,
-    pab: PabOption = "pab246",
+    pab: PabOption = "off",
     gang: GangOption = 1,
     guidance_passes: PassesOption = "batched",
     dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="What bytes count.")] = "float32",

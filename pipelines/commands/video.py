@@ -12,7 +12,7 @@ from cluster.errors import ConfigError
 from pipelines.models import KnownModel, find_model
 from pipelines.pab_text import read_pab
 from pipelines.rows import BadRow, RowDefaults, read_row
-from pipelines.sampling import Sampling
+from pipelines.sampling import Sampling, limit_problem
 from pipelines.strict import build, convert
 from pipelines.widths import GangConfig
 
@@ -58,6 +58,10 @@ def one_video(*, prompt: str, model: str, size: str | None, pab: str, gang: int,
         numbers=card.numbers,
         gang=GangConfig(width=gang),
     )
+    for name, value in fields.items():
+        # In a row NaN stands for nothing; on the command line it is a slip.
+        if isinstance(value, float) and limit_problem(name, value):
+            raise ConfigError(limit_problem(name, value))
     row = read_row({"prompt": prompt, **_edges(size), **fields}, "the command line", defaults)
     if isinstance(row, BadRow):
         raise ConfigError(row.reason)

@@ -1,0 +1,142 @@
+"""A job whose driver is interrupted or killed: nothing is lost, made twice or left running."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.orphans import MARK
+from pipelines.places import ROOT
+
+ROWS = 10
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
+    """Starts the same job again and again in a process of its own; what still runs at the end is killed."""
+    prompts = "".join(json.dumps({"prompt": f"a cat number {number}"}) + "\n" for number in range(ROWS))
+    (tmp_path / "p.jsonl").write_text(prompts)
+    started: list[subprocess.Popen[str]] = []
+
+    def run(steps: int) -> "subprocess.Popen[str]":
+        command = [
+            *(sys.executable, "-m", "pipelines.cli", "run", str(ROOT / "configs/demo.yaml"), "--json"),
+            *(f"model={tiny_model}", f"input.path={tmp_path}/p.jsonl", f"output.uri={tmp_path}/out"),
+            *(f"sampling.steps={steps}", "sampling.height=32", "sampling.width=32", "pab=off"),
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        started.append(
+            subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def commits(folder: Path) -> dict[str, float]:
+    return {file.stem: file.stat().st_mtime for file in (folder / "out/_pabcast/commits").rglob("*.json")}
+
+
+def videos(folder: Path) -> dict[str, float]:
+    return {file.name: file.stat().st_mtime for file in (folder / "out/videos").rglob("*.mp4")}
+
+
+def wait_for_commits(folder: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 150
+    while len(commits(folder)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the job made no progress"
+        time.sleep(0.05)
+
+
+def left_of(driver: int) -> list[psutil.Process]:
+    """Living processes that the driver with this pid started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_its = process.environ().get(MARK, "").startswith(f"{driver}:")
+            if is_its and process.pid != driver and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, tmp_path: Path) -> None:
+    killed = []
+    seen: dict[str, float] = {}
+    for time_round in range(3):
+        process = start(steps=100)
+        wait_for_commits(tmp_path, 2 * (time_round + 1), process)
+        process.kill()
+        process.wait()
+        killed.append(process.pid)
+        # What was committed before is as it was.
+        assert seen.items() <= commits(tmp_path).items()
+        seen = commits(tmp_path)
+    committed_videos = {name: at for name, at in videos(tmp_path).items() if name.split("-")[0] in seen}
+    process = start(steps=100)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["requested"] == ROWS
+    assert summary["skipped"] == len(seen)
+    assert summary["skipped"] + summary["committed"] == ROWS
+    assert seen.items() <= commits(tmp_path).items()
+    assert committed_videos.items() <= videos(tmp_path).items()
+    rows = pq.read_table(tmp_path / "out/metadata.parquet", columns=["prompt"])["prompt"].to_pylist()
+    assert Counter(rows) == Counter(f"a cat number {number}" for number in range(ROWS))
+    assert len(commits(tmp_path)) == ROWS
+    assert [left for driver in [*killed, process.pid] for left in left_of(driver)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    process = start(steps=100)
+    wait_for_commits(tmp_path, 1, process)
+    process.send_signal(number)
+    begun = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 40
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "stopping; what is committed stays" in err
+    summary = json.loads(out.splitlines()[-1])
+    assert 1 <= summary["committed"] < ROWS
+    assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) == summary["rows"]
+    assert left_of(process.pid) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_second_run_starts_no_worker_and_ends_soon(start: Start, tmp_path: Path) -> None:
+    first = start(steps=1)
+    out, err = first.communicate(timeout=200)
+    assert first.returncode == 0, err
+    before = commits(tmp_path)
+    begun = time.monotonic()
+    second = start(steps=1)
+    out, err = second.communicate(timeout=200)
+    assert second.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["skipped"] == ROWS
+    assert commits(tmp_path) == before
+    assert time.monotonic() - begun < 30

@@ -1,0 +1,78 @@
+"""The line that a person watches, and the summary."""
+
+from pipelines.ledger import LedgerCounts
+from pipelines.progress import Pace, Progress, Snapshot, counting, spell_progress
+from pipelines.summary import Failure, JobSummary
+
+
+def counts(**numbers: int) -> LedgerCounts:
+    return LedgerCounts(**{"requested": 12, "skipped": 0, "committed": 0, "failed": 0, **numbers})
+
+
+def test_the_line_tells_counts_rate_time_left_and_gangs() -> None:
+    snapshot = Snapshot(counts=counts(skipped=2, committed=4, failed=1), busy_gangs=2, busy_workers=3, workers=4)
+    assert spell_progress(snapshot, per_second=0.1) == (
+        "7 of 12 videos · 1 failed · 2 skipped · 6.0 a minute · 0:50 left · 2 gangs on 3 of 4 workers"
+    )
+
+
+def test_before_there_is_a_pool_the_line_says_what_is_waited_for() -> None:
+    assert spell_progress(Snapshot(counts=counts()), per_second=0).endswith("starting the workers")
+    assert spell_progress(Snapshot(counts=counts(requested=0)), per_second=0).endswith("reading the prompts")
+
+
+def test_the_pace_is_that_of_the_last_minute() -> None:
+    pace = Pace()
+    assert pace.per_second == 0
+    for second in range(0, 300, 10):
+        pace.tell(second * (2 if second > 200 else 1), second)
+    assert pace.per_second > 1
+
+
+def test_off_a_terminal_only_whole_lines_are_printed() -> None:
+    lines: list[str] = []
+    with Progress(lines.append, live=False) as progress:
+        progress.show(Snapshot(counts=counts(committed=1)))
+        progress.say("started")
+    assert lines == ["started"]
+
+
+def test_a_live_line_can_be_shown_and_cleared() -> None:
+    with Progress(print, live=True) as progress:
+        progress.show(Snapshot(counts=counts(committed=1), busy_gangs=1, busy_workers=1, workers=2))
+
+
+def test_a_bar_takes_steps_and_totals() -> None:
+    with counting("steps", 3) as advance:
+        advance()
+        advance(3)
+
+
+def test_the_summary_lists_ten_failures_and_the_slowest_part() -> None:
+    failures = tuple(Failure(source=f"p.jsonl:{line}", id="", reason="the prompt is empty") for line in range(11))
+    summary = JobSummary(
+        requested=14,
+        skipped=1,
+        committed=2,
+        failed=11,
+        seconds=12.5,
+        gang_busy_fraction=0.5,
+        uri="/out",
+        rows=3,
+        failures=failures,
+        parts={"queue": 90.0, "denoise": 8.0, "encode": 1.0},
+    )
+    text = summary.spell()
+    assert "the slowest part was denoise, 4.0 s a video" in text
+    assert text.count("the prompt is empty") == 10
+    assert "and 1 more, in /out/_pabcast/failures" in text
+    assert summary.exit_code == 3
+    assert summary.contract().keys() >= {
+        "requested",
+        "skipped",
+        "committed",
+        "failed",
+        "seconds",
+        "gang_busy_fraction",
+        "uri",
+    }
