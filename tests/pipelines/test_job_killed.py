@@ -97,7 +97,8 @@ def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, t
     assert process.returncode == 0, err
     summary = json.loads(out.splitlines()[-1])
     assert summary["requested"] == ROWS
-    assert summary["skipped"] == len(seen)
+    # An upload that was under way may have been committed by its process, which outlives the driver by a moment.
+    assert summary["skipped"] >= len(seen)
     assert summary["skipped"] + summary["committed"] == ROWS
     assert seen.items() <= commits(tmp_path).items()
     assert committed_videos.items() <= videos(tmp_path).items()
