@@ -1,7 +1,6 @@
 """The dispatcher: brings waiting requests and workers together."""
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -82,10 +81,9 @@ class Dispatcher:
             self._plan()
         return len(waiting) + len(running)
 
-    def find(self, name: str) -> Job | None:
-        """The request with that ticket or key."""
-        jobs = itertools.chain(self._running.values(), self._queue)
-        return next((job for job in jobs if name in (job.order.ticket, job.order.key)), None)
+    def find(self, ticket: str) -> Job | None:
+        """The request with that ticket, if it has left the queue and is not done."""
+        return self._running.get(ticket)
 
     async def check_idle(self) -> None:
         """Replace the workers that died while they had nothing to do."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from actors.job import Job
 from actors.order import Answer, Order
 from actors.spec import PoolSpec
 from actors.status import MemberStatus, PoolStatus
-from cluster.errors import ClusterError
+from cluster.errors import Cancelled, ClusterError
 
 QUEUE_LIMIT = 512
 """Requests that may wait; a submitter is told to come again when there are more."""
@@ -43,6 +44,7 @@ class Pool:
         self._fleet = Fleet(spec)
         self._dispatcher = Dispatcher(self._fleet, spec)
         self._attendance = Attendance(spec.client_timeout_s, time.monotonic())
+        self._forgone: deque[str] = deque(maxlen=QUEUE_LIMIT)
         self._met = False
         self._closing: asyncio.Task[None] | None = None
         self._dispatcher.start()
@@ -82,19 +84,26 @@ class Pool:
             return Answer(error=ClusterError(_bad_width(order.width, self._spec.workers)))
         if not self._attendance.is_here(owner):
             return Answer(error=ClusterError("this driver is not attached to the pool; use PoolClient.connect"))
+        if order.ticket in self._forgone:
+            return Answer(error=Cancelled(f"{order.title} was cancelled before it came"))
         if self._dispatcher.queued >= QUEUE_LIMIT:
             return None
         job = Job(order=order, owner=owner)
         self._dispatcher.submit(job)
         return await job.answer
 
-    async def cancel(self, name: str) -> int:
-        """Cancel the requests with that ticket or key; return how many there were."""
-        return self._dispatcher.cancel(lambda job: name in (job.order.ticket, job.order.key))
+    async def cancel(self, key: str) -> int:
+        """Cancel the requests with that key; return how many there were."""
+        return self._dispatcher.cancel(lambda job: job.order.key == key)
 
-    async def steps_done(self, name: str) -> int | None:
-        """Finished steps of the request with that ticket or key; None while it waits or if there is none."""
-        job = self._dispatcher.find(name)
+    async def forgo(self, ticket: str) -> None:
+        """The submitter of a ticket does not wait for it any more; this may come before the ticket itself does."""
+        if not self._dispatcher.cancel(lambda job: job.order.ticket == ticket):
+            self._forgone.append(ticket)
+
+    async def steps_done(self, ticket: str) -> int | None:
+        """Finished steps of the request with that ticket; None while it waits or if there is none."""
+        job = self._dispatcher.find(ticket)
         if job is None or job.started_s is None or job.gang is None or job.gang.watch is None:
             return None
         return job.gang.watch.steps

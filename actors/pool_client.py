@@ -143,7 +143,7 @@ class PoolClient:
             answer = await self._ask(order)
             return await _video(answer)
         except asyncio.CancelledError:
-            self._actor.cancel.remote(ticket)
+            self._actor.forgo.remote(ticket)
             raise
         except ray.exceptions.RayActorError as error:
             raise ClusterError("the pool is gone: its process died, or nobody was connected to it") from error

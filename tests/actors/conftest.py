@@ -41,7 +41,7 @@ def pool_spec(tiny_model: Path) -> PoolSpec:
     return PoolSpec(model=str(tiny_model), workers=3, device="cpu", threads_per_worker=1, step_timeout_s=10)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool(ray_session: None, pool_spec: PoolSpec) -> Iterator[PoolClient]:
     """The shared pool, ready."""
     with PoolClient.connect(pool_spec, name="shared") as client:
@@ -49,7 +49,7 @@ def pool(ray_session: None, pool_spec: PoolSpec) -> Iterator[PoolClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fresh_latents(pool: PoolClient, make_request: MakeRequest) -> dict[int, npt.NDArray[np.float32]]:
     """Final latents of `make_request()` by gang width, made before anything went wrong in the pool."""
     options = RunOptions(return_latents=True)

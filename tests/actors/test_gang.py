@@ -90,7 +90,7 @@ def test_a_hung_rank_is_noticed_by_the_step_timeout_and_the_next_video_is_right(
     message, seconds = asyncio.run(interrupted(pool, make_request, signal.SIGSTOP))
     assert "has not answered for" in message
     assert "cluster.step_timeout_s" in message
-    assert 9 < seconds < 15
+    assert 9 < seconds < 20
     result = pool.submit_sync(make_request(), width=3, options=WITH_LATENTS)
     assert np.array_equal(result.latents, fresh_latents[3])
 
