@@ -5,10 +5,9 @@ import pickle
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
-import ray
 
 from actors.engine.request import VideoRequest
 from pipelines.commits import Commits, FailureRecord, row_failure_id
@@ -30,14 +29,26 @@ class Wanted:
     request: VideoRequest
 
 
+class Claims(Protocol):
+    """What the stage asks of a run's ledger, here or in another process."""
+
+    def claim_many(self, claims: Sequence[tuple[str, str]]) -> list[bool]:
+        """Which (sample_id, source) are the first to ask for their sample."""
+        ...
+
+    def record_many(self, entries: Sequence[Entry]) -> None:
+        """Note what became of rows."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checker:
     """Reads rows, claims their samples, skips what is committed; it pickles."""
 
     defaults: RowDefaults
     commits: Commits
-    desk: Any
-    """The run's `Desk` actor."""
+    ledger: Claims
+    """Of the run."""
 
     def check(self, table: pa.Table) -> pa.Table:
         """Rows (`source`, `fields`, `problem`) in, pickled requests to be made out (`source`, `request`).
@@ -75,7 +86,7 @@ class Checker:
     def _claim(self, wanted: Sequence[Wanted]) -> tuple[list[Wanted], list[BadRow]]:
         """Claim the samples: a line of txt cannot carry a seed and takes the next free one, another row is refused."""
         claims = [(item.request.sample_id, item.source) for item in wanted]
-        answers = ray.get(self.desk.claim_many.remote(claims)) if claims else []
+        answers = self.ledger.claim_many(claims) if claims else []
         claimed: list[Wanted] = []
         refused: list[BadRow] = []
         for item, is_ours in zip(wanted, answers, strict=True):
@@ -93,7 +104,7 @@ class Checker:
         is_ours = False
         while not is_ours:
             request = next_seed(request)
-            is_ours = ray.get(self.desk.claim.remote(request.sample_id, item.source))
+            (is_ours,) = self.ledger.claim_many([(request.sample_id, item.source)])
         return Wanted(source=item.source, request=request)
 
     def _fail(self, row: BadRow) -> None:
@@ -112,7 +123,7 @@ class Checker:
             Entry(source=row.source, outcome="failed", id=row.id, reason=row.reason, kind="BadRow") for row in bad
         ]
         if entries:
-            ray.get(self.desk.record_many.remote(entries))
+            self.ledger.record_many(entries)
 
 
 def _number_samples(requests: Sequence[VideoRequest], source: str) -> list[Wanted]:

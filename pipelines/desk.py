@@ -1,10 +1,12 @@
 """The desk of one run: its ledger, and the pool that its submitters ask the driver for."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from pipelines.ledger import Ledger, LedgerCounts
+from pipelines.ledger import Entry, Ledger, LedgerCounts, Outcome
 
 
 class Desk(Ledger):
@@ -39,6 +41,49 @@ class Desk(Ledger):
         return self.counts(), self._wanted
 
 
-def start_desk() -> Any:
-    """A handle to a Desk actor that uses no CPU slot and ends with its last handle."""
-    return ray.remote(Desk).options(num_cpus=0, max_restarts=0, max_concurrency=8).remote()
+@dataclass(frozen=True)
+class RemoteDesk:
+    """A desk in a process of its own, which uses no CPU slot and ends with its last handle; it pickles."""
+
+    actor: Any
+
+    @classmethod
+    def start(cls) -> "RemoteDesk":
+        """Start one in the cluster that this process is connected to."""
+        return cls(ray.remote(Desk).options(num_cpus=0, max_restarts=0, max_concurrency=8).remote())
+
+    def claim_many(self, claims: Sequence[tuple[str, str]]) -> list[bool]:
+        """As `Ledger.claim_many`."""
+        answers: list[bool] = ray.get(self.actor.claim_many.remote(claims))
+        return answers
+
+    def record_many(self, entries: Sequence[Entry]) -> None:
+        """As `Ledger.record_many`."""
+        ray.get(self.actor.record_many.remote(entries))
+
+    async def record(self, outcome: Outcome, source: str, **about: str) -> None:
+        """As `Ledger.record`."""
+        await self.actor.record.remote(outcome, source, **about)
+
+    async def ask_for_pool(self) -> tuple[Any, bool]:
+        """As `Desk.ask_for_pool`."""
+        answer: tuple[Any, bool] = await self.actor.ask_for_pool.remote()
+        return answer
+
+    def open_pool(self, client: Any) -> None:
+        """As `Desk.open_pool`."""
+        ray.get(self.actor.open_pool.remote(client))
+
+    def close_pool(self) -> None:
+        """As `Desk.close_pool`."""
+        ray.get(self.actor.close_pool.remote())
+
+    def look(self) -> tuple[LedgerCounts, bool]:
+        """As `Desk.look`."""
+        answer: tuple[LedgerCounts, bool] = ray.get(self.actor.look.remote())
+        return answer
+
+    def failures(self) -> list[Entry]:
+        """As `Ledger.failures`."""
+        answer: list[Entry] = ray.get(self.actor.failures.remote())
+        return answer

@@ -1,38 +1,62 @@
-"""Processes of a local Ray whose driver was killed. Most end with it; Ray's agents linger for a minute."""
+"""Processes of a local Ray that outlive their driver: Ray's agents linger for a minute when it is killed."""
 
 import os
 
 import psutil
 
 MARK = "PABCAST_DRIVER"
+PATIENCE_S = 3.0
+"""How long the processes of a driver that ends by itself have to end by themselves."""
 
 
 def mark_this_driver() -> None:
     """Let the processes that are started from now on know their driver: its pid and when it began."""
-    os.environ[MARK] = f"{os.getpid()}:{psutil.Process().create_time()}"
+    os.environ[MARK] = _own_mark()
 
 
 def end_orphans() -> int:
     """Kill the processes whose marked driver is gone; return how many there were."""
     orphans = [process for process in psutil.process_iter() if _is_orphan(process)]
-    for process in orphans:
+    _kill(orphans)
+    return len(orphans)
+
+
+def end_own() -> None:
+    """Wait for the processes that this driver's Ray started to end, and kill those that do not."""
+    own = [process for process in psutil.process_iter() if process.pid != os.getpid() and _mark(process) == _own_mark()]
+    _, left = psutil.wait_procs(own, timeout=PATIENCE_S)
+    _kill(left)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
         try:
             process.kill()
         except psutil.Error:
             continue
-    psutil.wait_procs(orphans, timeout=5)
-    return len(orphans)
+    psutil.wait_procs(processes, timeout=PATIENCE_S)
+
+
+def _own_mark() -> str:
+    return f"{os.getpid()}:{psutil.Process().create_time()}"
+
+
+def _mark(process: psutil.Process) -> str:
+    """The mark of a living process, empty if it has none or cannot be looked at."""
+    try:
+        return "" if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(MARK, "")
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _is_orphan(process: psutil.Process) -> bool:
+    driver, _, began = _mark(process).partition(":")
+    if not driver.isdigit():
+        return False
     try:
-        driver, _, began = process.environ().get(MARK, "").partition(":")
-        if not driver.isdigit():
-            return False
         master = psutil.Process(int(driver))
-        return master.create_time() != float(began) or master.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess as error:
-        # The driver is gone, unless it is the process itself that has just ended.
-        return error.pid != process.pid
-    except (psutil.Error, OSError, ValueError):
+        return f"{master.create_time()}" != began or master.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
         return False

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.errors import ClusterError
 from pipelines.config import ClusterConfig
-from pipelines.orphans import end_orphans, mark_this_driver
+from pipelines.orphans import end_orphans, end_own, mark_this_driver
 from pipelines.places import ROOT
 
 SPARE_CPUS = 4
@@ -57,6 +57,8 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
             yield
     finally:
         ray.shutdown()
+        if config.address is None:
+            end_own()
 
 
 def quiet_ray_data() -> Any:

@@ -15,6 +15,7 @@ from actors.result import VideoResult
 from cluster.errors import ClusterError, GangError, PabcastError, RequestError
 from cluster.model import ModelNumbers
 from pipelines.commits import Commits, CommittedSample, FailureRecord
+from pipelines.desk import RemoteDesk
 from pipelines.video import encode_mp4
 from pipelines.widths import GangConfig
 
@@ -59,8 +60,7 @@ class SubmitterSetup:
     """What a submitter needs; it pickles."""
 
     commits: Commits
-    desk: Any
-    """The run's `Desk` actor."""
+    desk: RemoteDesk
     gang: GangConfig
     numbers: ModelNumbers
     options: RunOptions
@@ -100,7 +100,7 @@ class Submitter:
         video = await asyncio.to_thread(encode_mp4, result.frames, request.fps)
         encoded = time.monotonic()
         await asyncio.to_thread(self._commit, request, source, result, video)
-        await self._setup.desk.record.remote("committed", source, sample_id=request.sample_id)
+        await self._setup.desk.record("committed", source, sample_id=request.sample_id)
         report = result.report
         parts = Parts(
             queue=result.queue_seconds,
@@ -129,7 +129,7 @@ class Submitter:
 
     async def _open_pool(self) -> Any:
         while self._pool is None and not self._problem:
-            self._pool, closed = await self._setup.desk.ask_for_pool.remote()
+            self._pool, closed = await self._setup.desk.ask_for_pool()
             if closed:
                 raise ClusterError("the job is stopping")
             if self._pool is None:
@@ -149,7 +149,5 @@ class Submitter:
         name = request.id or ""
         record = FailureRecord(sample_id=request.sample_id, source=source, reason=reason, kind=kind, id=name)
         await asyncio.to_thread(self._setup.commits.fail, record)
-        await self._setup.desk.record.remote(
-            "failed", source, sample_id=request.sample_id, id=name, reason=reason, kind=kind
-        )
+        await self._setup.desk.record("failed", source, sample_id=request.sample_id, id=name, reason=reason, kind=kind)
         return Outcome(outcome="failed", reason=reason)

@@ -173,7 +173,7 @@ def test_a_store_that_breaks_in_the_middle_stops_the_job(
     job = make_job([{"prompt": "a cat"}, {"prompt": "a dog"}])
     (tmp_path / "out").mkdir()
     (tmp_path / "out/videos").write_text("a file where a folder is needed")
-    with pytest.raises((StoreError, ClusterError), match=r"videos.*; 0 videos are committed; run the same command"):
+    with pytest.raises((StoreError, ClusterError), match=r"is a file.*; 0 videos are committed; run the same"):
         run(job)
     (tmp_path / "out/videos").unlink()
     assert tally(run(job)) == (2, 0, 2, 0)

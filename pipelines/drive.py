@@ -1,0 +1,165 @@
+"""The driving of one run: the pipeline in one thread, the pool opened from another, this one looking on."""
+
+import logging
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.pool_client import PoolClient
+from actors.spec import PoolSpec
+from actors.status import PoolStatus
+from cluster.errors import ClusterError, PabcastError
+from pipelines.desk import RemoteDesk
+from pipelines.interrupts import Interrupts
+from pipelines.job_check import CheckedJob
+from pipelines.ledger import Entry, LedgerCounts
+from pipelines.pipeline import outcomes_of
+from pipelines.progress import Progress, Snapshot
+from pipelines.submitter import Parts
+
+log = logging.getLogger("pabcast.job")
+
+LOOK_EVERY_S = 0.5
+LEAVE_TIMEOUT_S = 20.0
+
+
+@dataclass(kw_only=True)
+class Tale:
+    """What is known of a run, while it goes and at its end."""
+
+    counts: LedgerCounts = field(default_factory=lambda: LedgerCounts(requested=0, skipped=0, committed=0, failed=0))
+    failures: list[Entry] = field(default_factory=list)
+    status: PoolStatus | None = None
+    """The pool's last word; None if none was needed."""
+    part_seconds: Counter[str] = field(default_factory=Counter)
+    problem: PabcastError | None = None
+    """Why the run could not go on."""
+
+
+class Drive:
+    """Drives a job's pipeline to its end, the first problem or the first Ctrl-C. Use it in a `with`."""
+
+    def __init__(self, job: CheckedJob, progress: Progress, interrupts: Interrupts) -> None:
+        self._job = job
+        self._progress = progress
+        self._interrupts = interrupts
+        self._desk = RemoteDesk.start()
+        self._pool: PoolClient | None = None
+        self._opener: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self.tale = Tale()
+
+    def __enter__(self) -> "Drive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the pool, so that it ends."""
+        self._stopping.set()
+        if self._opener is not None:
+            self._opener.join(LEAVE_TIMEOUT_S)
+        self._leave_pool()
+
+    def run(self) -> Tale:
+        """Returns when nothing is left to wait for; what went wrong is in the tale."""
+        drain = threading.Thread(target=self._drain, name="job-drain", daemon=True)
+        drain.start()
+        while drain.is_alive() and not self._interrupts.count and self.tale.problem is None:
+            drain.join(LOOK_EVERY_S)
+            self._look()
+        if drain.is_alive():
+            self._progress.say("stopping; what is committed stays")
+            self._stopping.set()
+            self._desk.close_pool()
+            self._leave_pool()
+            drain.join(LEAVE_TIMEOUT_S)
+        self._look()
+        return self.tale
+
+    def _look(self) -> None:
+        self.tale.counts, wanted = self._desk.look()
+        if self.tale.counts.failed:
+            self.tale.failures = self._desk.failures()
+        if wanted and self._opener is None and not self._stopping.is_set():
+            self._opener = threading.Thread(target=self._open_pool, name="job-pool", daemon=True)
+            self._opener.start()
+        if self._pool is not None:
+            self._ask_status(self._pool)
+        self._progress.show(self._snapshot())
+
+    def _ask_status(self, pool: PoolClient) -> None:
+        try:
+            self.tale.status = pool.status()
+        except ClusterError as error:
+            self._give_up(error)
+
+    def _snapshot(self) -> Snapshot:
+        status = self.tale.status
+        if status is None or status.phase == "starting":
+            return Snapshot(counts=self.tale.counts)
+        return Snapshot(
+            counts=self.tale.counts,
+            busy_gangs=status.busy_gangs,
+            busy_workers=status.busy_workers,
+            workers=status.workers,
+        )
+
+    def _leave_pool(self) -> None:
+        if self._pool is not None:
+            self._ask_status(self._pool)
+            self._pool.close()
+            self._pool = None
+
+    def _open_pool(self) -> None:
+        cluster = self._job.config.cluster
+        spec = PoolSpec(
+            model=self._job.card.path,
+            workers=cluster.workers,
+            device=cluster.device,
+            dtype=cluster.dtype,
+            threads_per_worker=cluster.threads_per_worker,
+            step_timeout_s=cluster.step_timeout_s,
+            client_timeout_s=cluster.client_timeout_s,
+        )
+        try:
+            pool = PoolClient.connect(spec)
+            if self._stopping.is_set():
+                pool.close()
+                return
+            self._pool = pool
+            pool.wait_ready(cluster.ready_timeout_s)
+            self._desk.open_pool(pool)
+        except PabcastError as error:
+            self._give_up(error)
+
+    def _drain(self) -> None:
+        try:
+            outcomes = outcomes_of(self._job, self._desk)
+            batches: Any = outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            for batch in batches:
+                for row in batch.to_pylist():
+                    if row["outcome"] == "stop":
+                        raise ClusterError(row["reason"])
+                    self.tale.part_seconds.update({part: row[part] for part in Parts.__dataclass_fields__})
+                if self._stopping.is_set():
+                    return
+        except Exception as error:
+            self._give_up(_cause(error))
+
+    def _give_up(self, error: PabcastError) -> None:
+        if not self._stopping.is_set() and self.tale.problem is None:
+            self.tale.problem = error
+
+
+def _cause(error: BaseException) -> PabcastError:
+    """The pabcast error inside what Ray raised."""
+    seen: list[BaseException | None] = [error]
+    while seen:
+        here = seen.pop()
+        if isinstance(here, PabcastError):
+            return here
+        if here is not None:
+            seen += [here.__context__, here.__cause__, getattr(here, "cause", None)]
+    log.error("the data pipeline failed", exc_info=error)
+    first = (str(error).splitlines() or [""])[0]
+    return ClusterError(f"the data pipeline failed: {type(error).__name__}: {first}")
