@@ -41,7 +41,7 @@ class BadRow:
 
 
 def read_row(fields: Fields, source: str, defaults: RowDefaults) -> list[VideoRequest] | BadRow:
-    """The requests of one row, one a sample (seed, seed + 1, ...), or why there are none.
+    """The requests of one row, one a sample (seed, seed + 1, ...; named id, id-2, ...), or why there are none.
 
     `fields` are the row's columns; unknown ones are ignored, for prompt datasets carry columns of their own.
     Nothing, null and NaN stand for the default; a text that spells a number is that number (CSV has only texts).
@@ -54,7 +54,7 @@ def read_row(fields: Fields, source: str, defaults: RowDefaults) -> list[VideoRe
             raise RequestError(f"the last of {count} samples has a seed out of range: {last}")
     except RequestError as error:
         return bad_row(fields, source, str(error))
-    return [replace(request, seed=request.seed + offset) for offset in range(count)]
+    return [_sample(request, number) for number in range(1, count + 1)]
 
 
 def bad_row(fields: Fields, source: str, reason: str) -> BadRow:
@@ -77,6 +77,14 @@ def duplicate_reason(request: VideoRequest) -> str:
         f"an earlier row asks for the same prompt, seed {request.seed} and settings; "
         "change the seed, or use num_samples for more of one prompt"
     )
+
+
+def _sample(request: VideoRequest, number: int) -> VideoRequest:
+    """The request of a row's sample, counted from 1: from the second on with a seed and a name of its own."""
+    if number == 1:
+        return request
+    name = f"{request.id}-{number}" if request.id else None
+    return replace(request, seed=request.seed + number - 1, id=name)
 
 
 def _read_request(fields: Fields, defaults: RowDefaults) -> VideoRequest:

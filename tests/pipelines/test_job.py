@@ -84,7 +84,7 @@ def test_a_job_makes_a_video_folder_and_a_rerun_starts_no_worker(
         ("one", 0, 1),
         ("wide", 0, 2),
         ("many", 5, 1),
-        ("many", 6, 1),
+        ("many-2", 6, 1),
     }
     assert all((tmp_path / "out" / row["file_name"]).is_file() for row in table)
     assert "pab: spatial=2,temporal=4" in (tmp_path / "out/_pabcast/run.yaml").read_text()

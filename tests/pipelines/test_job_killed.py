@@ -33,6 +33,8 @@ def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
             *(sys.executable, "-m", "pipelines.cli", "run", str(ROOT / "configs/demo.yaml"), "--json"),
             *(f"model={tiny_model}", f"input.path={tmp_path}/p.jsonl", f"output.uri={tmp_path}/out"),
             *(f"sampling.steps={steps}", "sampling.height=32", "sampling.width=32", "pab=off"),
+            # One worker a video, so that two are on their way when the driver dies.
+            "gang.width=1",
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         started.append(

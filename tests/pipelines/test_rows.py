@@ -68,8 +68,8 @@ def test_columns_that_nobody_knows_are_ignored() -> None:
 
 
 def test_several_samples_take_consecutive_seeds() -> None:
-    made = requests(seed=4, num_samples=3)
-    assert [request.seed for request in made] == [4, 5, 6]
+    made = requests(id="cat", seed=4, num_samples=3)
+    assert [(request.id, request.seed) for request in made] == [("cat", 4), ("cat-2", 5), ("cat-3", 6)]
     assert len({request.sample_id for request in made}) == 3
 
 
