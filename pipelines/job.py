@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cluster.errors import ClusterError, PabcastError, StoreError
 from pipelines.config import JobConfig
+from pipelines.contact_sheet import write_contact_sheet
 from pipelines.drive import Drive, Tale
 from pipelines.interrupts import Interrupts
 from pipelines.job_check import CheckedJob, check_job
@@ -41,7 +42,8 @@ def run_job(config: JobConfig, progress: Progress) -> JobResult:
     with Interrupts() as interrupts:
         tale = _look_or_drive(job, progress, interrupts)
         rows = _compact(job, started_at, tale.problem)
-    summary = _summarise(job, tale, rows, time.time() - started_at)
+        picture = _draw(job) if tale.counts.committed else None
+    summary = _summarise(job, tale, rows, picture, time.time() - started_at)
     if tale.problem is not None:
         raise type(tale.problem)(_going_on(tale.problem, summary)) from tale.problem
     if tale.counts.open and not interrupts.count:
@@ -73,7 +75,16 @@ def _compact(job: CheckedJob, started_at: float, problem: PabcastError | None) -
         return 0
 
 
-def _summarise(job: CheckedJob, tale: Tale, rows: int, seconds: float) -> JobSummary:
+def _draw(job: CheckedJob) -> str | None:
+    """A picture is worth no failed job."""
+    try:
+        return write_contact_sheet(job.store)
+    except StoreError as error:
+        log.warning("no picture of the videos was made: %s", error)
+        return None
+
+
+def _summarise(job: CheckedJob, tale: Tale, rows: int, picture: str | None, seconds: float) -> JobSummary:
     return JobSummary(
         requested=tale.counts.requested,
         skipped=tale.counts.skipped,
@@ -83,6 +94,7 @@ def _summarise(job: CheckedJob, tale: Tale, rows: int, seconds: float) -> JobSum
         gang_busy_fraction=tale.status.gang_busy_fraction if tale.status else 0.0,
         uri=job.store.uri,
         rows=rows,
+        picture=picture,
         failures=tuple(Failure(source=item.source, id=item.id, reason=item.reason) for item in tale.failures),
         parts=dict(tale.part_seconds),
     )

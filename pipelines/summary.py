@@ -34,6 +34,8 @@ class JobSummary:
     uri: str
     rows: int = 0
     """Videos in the dataset now."""
+    picture: str | None = None
+    """Key of a picture of some of its videos, if one was drawn."""
     failures: tuple[Failure, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
     """Seconds summed over the videos, by part of their way."""
@@ -72,7 +74,8 @@ class JobSummary:
         hidden = self.failed - min(len(self.failures), SHOWN_FAILURES)
         if hidden:
             lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")
-        lines.append(f"{self.rows} videos in {self.uri}")
+        shown = f"; some of them in {self.picture}" if self.picture else ""
+        lines.append(f"{self.rows} videos in {self.uri}{shown}")
         return "\n".join(lines)
 
     def _slowest(self) -> str:

@@ -1,0 +1,55 @@
+"""Every command of the README runs as it is written; the installs and the test command are .ci/run's."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+ELSEWHERE = ("pip install", "pytest", "python -m actors.engine.demo.train")
+
+
+def shown_commands() -> list[str]:
+    """The lines of the README's `sh` blocks, cut at `&&`, without those that .ci/run and the demo's tests run."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines() if line.strip()]
+    commands = [part.strip() for line in lines for part in line.split("&&")]
+    return [command for command in commands if not command.startswith(ELSEWHERE)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("command", shown_commands())
+def test_a_command_of_the_readme_runs_as_written(command, tmp_path):
+    words = shlex.split(command)
+    assert words[0] == "pabcast"
+    script = Path(sys.executable).with_name("pabcast")
+    result = subprocess.run([script, *words[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=580)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout or result.stderr
+    if "--json" in words:
+        assert isinstance(json.loads(result.stdout.splitlines()[-1]), dict | list)
+
+
+def test_ci_runs_the_two_commands_of_the_first_screen():
+    ci = (ROOT / ".ci/run").read_text()
+    first, second = re.findall(r"^```sh\n(pip install.*?)\n```", README, re.DOTALL | re.MULTILINE)
+    assert first == "pip install -e . && pabcast run configs/demo.yaml"
+    for part in second.split(" && "):
+        assert part.replace("pip install", "pip install --quiet") in ci
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_top_level_room_is_linked_from_the_readme():
+    rooms = ("pipelines", "actors", "cluster", "configs", "infra", "tests")
+    assert all(f"]({room})" in README for room in rooms)
