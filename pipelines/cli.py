@@ -29,7 +29,6 @@ app.command()(generate)
 app.command()(schedule)
 app.command()(models)
 app.add_typer(bench, name="bench")
-app.add_typer(bench, name="bench")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pipelines.checker import Checker
 from pipelines.commits import Commits
 from pipelines.desk import RemoteDesk
 from pipelines.job_check import CheckedJob
-from pipelines.prompts import read_rows
+from pipelines.prompt_source import PromptSource
 from pipelines.ray_session import quiet_ray_data
 from pipelines.submitter import Submitter, SubmitterSetup
 
@@ -17,20 +17,27 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 CHECK_ROWS = 64
-"""Rows checked by one task."""
+"""Rows checked by one task, and held by one call of a submitter."""
+READERS = CHECKERS = 2
+"""Processes that read prompt files, and that check rows; a gang takes far longer over a row."""
 SUBMITTER_WORKERS = 16
 """Workers that one submitter process keeps busy."""
-DATA_CPUS = 0.05
-"""Logical CPUs of a data task: next to none, so that a cluster full of workers can still read prompts."""
+BLOCKS_AHEAD = 3
+"""Blocks of rows that a submitter holds at once, so that its next rows are there when it needs them."""
+BLOCK_BYTES = 8 << 10
+"""Where a block ends: small ones, so that rows flow while their file is still being read."""
+NO_CPUS = 0
+"""Data tasks take no CPU slot: a cluster whose every slot is a worker's must still read prompts."""
 
 
 def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
-    """The outcomes of the job's rows, lazily; blocks of one row, so that each flows when it is there."""
+    """The outcomes of the job's rows, lazily: read, check, have made."""
     config = job.config
     quiet_ray_data()
     commits = Commits(job.store)
     # Its stubs know no functions of arrow tables.
     check: Any = Checker(defaults=job.defaults, commits=commits, ledger=desk).check
+    processes = -(-config.cluster.workers // SUBMITTER_WORKERS)
     setup = SubmitterSetup(
         commits=commits,
         desk=desk,
@@ -38,19 +45,27 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
         numbers=job.card.numbers,
         options=RunOptions(guidance=config.engine.guidance),
         attempts=config.attempts,
+        flight=-(-config.videos_in_flight // processes),
     )
-    processes = -(-config.cluster.workers // SUBMITTER_WORKERS)
-    flight = -(-config.videos_in_flight // processes)
-    rows = read_rows(job.input, num_cpus=DATA_CPUS)
-    wanted = rows.map_batches(check, batch_size=CHECK_ROWS, batch_format="pyarrow", num_cpus=DATA_CPUS)
-    single = wanted.repartition(target_num_rows_per_block=1)
-    return single.map_batches(
+    source = PromptSource(job.input.store, job.input.files, job.input.format)
+    readers = min(READERS, len(job.input.files))
+    rows = ray.data.read_datasource(source, num_cpus=NO_CPUS, concurrency=readers)
+    rows.context.target_max_block_size = BLOCK_BYTES
+    wanted = rows.map_batches(
+        check,
+        batch_size=CHECK_ROWS,
+        batch_format="pyarrow",
+        num_cpus=NO_CPUS,
+        compute=ray.data.TaskPoolStrategy(size=CHECKERS),
+    )
+    outcomes: Dataset = wanted.map_batches(
         Submitter,
         fn_constructor_args=(setup,),
-        batch_size=1,
+        batch_size=None,
         batch_format="pyarrow",
-        num_cpus=DATA_CPUS,
+        num_cpus=NO_CPUS,
         compute=ray.data.ActorPoolStrategy(
-            size=processes, max_tasks_in_flight_per_actor=flight, max_concurrent_calls_per_actor=flight
+            size=processes, max_tasks_in_flight_per_actor=BLOCKS_AHEAD, max_concurrent_calls_per_actor=BLOCKS_AHEAD
         ),
     )
+    return outcomes

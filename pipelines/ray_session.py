@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -14,8 +15,6 @@ from pipelines.config import ClusterConfig
 from pipelines.orphans import end_orphans, end_own, mark_this_driver
 from pipelines.places import ROOT
 
-SPARE_CPUS = 4
-"""Logical CPUs of a local Ray beyond one a worker, for reading, checking and submitting."""
 REACH_TIMEOUT_S = 10.0
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -51,20 +50,21 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _connect(ray, config)
-    try:
-        with redirect_stdout(_RayLines()):
+    with redirect_stdout(_RayLines()):
+        _connect(ray, config)
+        try:
             yield
-    finally:
-        ray.shutdown()
-        if config.address is None:
-            end_own()
+        finally:
+            ray.shutdown()
+            if config.address is None:
+                end_own()
 
 
 def quiet_ray_data() -> Any:
     """Ray Data's settings for a job: no bars, no chatter, and waiting for a GPU is not hanging."""
     import ray.data
 
+    warnings.filterwarnings("ignore", module=r"ray\.data")
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -80,7 +80,7 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
     if config.address is None:
         end_orphans()
         mark_this_driver()
-        how |= {"address": "local", "num_cpus": config.workers + SPARE_CPUS, "include_dashboard": False}
+        how |= {"address": "local", "num_cpus": config.workers, "include_dashboard": False}
     else:
         _reach(config.address)
         how["address"] = config.address

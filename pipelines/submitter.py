@@ -49,10 +49,9 @@ class Outcome:
     reason: str = ""
     parts: Parts = field(default_factory=Parts)
 
-    def table(self) -> pa.Table:
-        """One row."""
-        row = {"outcome": self.outcome, "reason": self.reason, **asdict(self.parts)}
-        return pa.Table.from_pylist([row], schema=OUTCOMES)
+    def row(self) -> dict[str, Any]:
+        """It as a row of `OUTCOMES`."""
+        return {"outcome": self.outcome, "reason": self.reason, **asdict(self.parts)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,28 +65,40 @@ class SubmitterSetup:
     options: RunOptions
     attempts: int
     """How often a video is tried when its gang fails."""
+    flight: int
+    """Most videos submitted at once; it also bounds the frames held in memory."""
 
 
 class Submitter:
-    """Has each request made and committed; many calls run at once, so encoding and upload overlap the denoise."""
+    """Has requests made and committed; several are on their way, so encoding and upload overlap the denoise."""
 
     def __init__(self, setup: SubmitterSetup) -> None:
         self._setup = setup
+        self._slots = asyncio.Semaphore(setup.flight)
         self._pool: Any = None
         self._problem = ""
 
     async def __call__(self, batch: pa.Table) -> AsyncIterator[pa.Table]:
         """One outcome row for each row (`source`, `request`). Errors are outcomes: none leaves this stage."""
-        for row in batch.to_pylist():
+        outcomes = await asyncio.gather(*(self._settle(row["request"], row["source"]) for row in batch.to_pylist()))
+        yield pa.Table.from_pylist([outcome.row() for outcome in outcomes], schema=OUTCOMES)
+
+    async def _settle(self, request: bytes, source: str) -> Outcome:
+        async with self._slots:
             try:
-                outcome = await self._make(pickle.loads(row["request"]), row["source"])
+                return await self._make(pickle.loads(request), source)
             except PabcastError as error:
                 # The job cannot go on without its store or its pool; what waits here need not try.
                 self._problem = self._problem or str(error)
-                outcome = Outcome(outcome="stop", reason=self._problem)
-            yield outcome.table()
+                return Outcome(outcome="stop", reason=self._problem)
 
     async def _make(self, request: VideoRequest, source: str) -> Outcome:
+        if self._problem:
+            raise ClusterError(self._problem)
+        if await asyncio.to_thread(self._setup.commits.is_committed, request.sample_id):
+            # Ray repeats the call of a submitter that died.
+            await self._setup.desk.record("committed", source, sample_id=request.sample_id)
+            return Outcome(outcome="committed")
         try:
             result = await self._submit(request)
         except RequestError as error:
