@@ -143,3 +143,18 @@ def test_a_second_run_starts_no_worker_and_ends_soon(start: Start, tmp_path: Pat
     assert json.loads(out.splitlines()[-1])["skipped"] == ROWS
     assert commits(tmp_path) == before
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_video_whose_worker_dies_is_tried_again(start: Start, tmp_path: Path) -> None:
+    process = start(steps=100)
+    wait_for_commits(tmp_path, 1, process)
+    workers = [its for its in left_of(process.pid) if its.name().startswith("ray::Worker")]
+    assert len(workers) == 2
+    workers[0].kill()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["committed"], summary["failed"]) == (ROWS, 0)
+    assert len(commits(tmp_path)) == len(videos(tmp_path)) == ROWS
