@@ -174,23 +174,23 @@ def test_latents_that_become_nan_are_said_to_be(engine, asked):
         engine.generate(dataclasses.replace(asked, guidance_scale=1e38, steps=3))
 
 
-def test_a_video_that_does_not_fit_the_memory_is_told_with_its_size(tiny_model, asked):
+def test_a_video_that_does_not_fit_the_memory_is_told_with_its_size(demo_model):
     import subprocess
     import sys
 
     program = (
         "import resource, sys; from actors.engine import Engine, VideoRequest; from cluster.errors import OutOfMemory\n"
-        f"engine = Engine.load({str(tiny_model)!r})\n"
+        f"engine = Engine.load({str(demo_model)!r})\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), used + (64 << 20)))\n"
-        "request = VideoRequest(prompt='x', height=256, width=256, num_frames=16, steps=1, guidance_scale=4.0,"
-        " model='tiny', model_revision='')\n"
+        "request = VideoRequest(prompt='x', height=512, width=512, num_frames=16, steps=1, guidance_scale=4.0,"
+        " model='demo', model_revision='')\n"
         "try: engine.generate(request)\n"
         "except OutOfMemory as error: print(error); sys.exit(7)\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert result.returncode == 7, result.stderr
-    assert "256x256x16 (1,048,576 pixels) does not fit" in result.stdout
+    assert "512x512x16 (4,194,304 pixels) does not fit" in result.stdout
 
 
 def test_a_size_the_model_cannot_make_is_refused_before_any_work(engine, asked):
