@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -38,7 +39,7 @@ class QualityRow:
     computed: tuple[int, int, int]
     """Steps that compute spatial, temporal and cross attention."""
     speedup: float
-    """Denoising seconds of off over those of this PAB, in the same run."""
+    """Denoising seconds of off over those of this PAB: the median over the prompts, in the same run."""
 
 
 def measure(
@@ -79,7 +80,9 @@ def _row(name: str, made: Sequence[RankOutput], off: Sequence[RankOutput], scene
         colour=judged.colour,
         direction=judged.direction,
         computed=(computed["spatial"], computed["temporal"], computed["cross"]),
-        speedup=_denoise_seconds(off) / _denoise_seconds(made),
+        speedup=median(
+            one.report.denoise_seconds / other.report.denoise_seconds for one, other in zip(off, made, strict=True)
+        ),
     )
 
 
@@ -92,6 +95,3 @@ def _psnr_db(one: RankOutput, other: RankOutput) -> float:
     error = float(((one.frames.astype(float) - other.frames.astype(float)) ** 2).mean())
     return 10 * math.log10(255**2 / error) if error else math.inf
 
-
-def _denoise_seconds(outputs: Sequence[RankOutput]) -> float:
-    return math.fsum(output.report.denoise_seconds for output in outputs)
