@@ -13,6 +13,7 @@ from actors.engine.request import VideoRequest
 from pipelines.commits import Commits, FailureRecord, row_failure_id
 from pipelines.ledger import Entry
 from pipelines.rows import BadRow, RowDefaults, bad_row, duplicate_reason, next_seed, read_row
+from pipelines.sampling import limit_problem
 
 LOOKUPS = 16
 """How many samples are looked up in the store at once."""
@@ -92,18 +93,21 @@ class Checker:
         for item, is_ours in zip(wanted, answers, strict=True):
             if is_ours:
                 claimed.append(item)
-            elif _is_line(item.source):
-                claimed.append(self._next_free(item))
+            elif _is_line(item.source) and (free := self._next_free(item)):
+                claimed.append(free)
             else:
                 name = item.request.id or ""
                 refused.append(BadRow(source=item.source, reason=duplicate_reason(item.request), id=name))
         return claimed, refused
 
-    def _next_free(self, item: Wanted) -> Wanted:
+    def _next_free(self, item: Wanted) -> Wanted | None:
+        """The sample with the next seed that nobody asked for; None if the seeds are used up."""
         request = item.request
         is_ours = False
         while not is_ours:
             request = next_seed(request)
+            if limit_problem("seed", request.seed):
+                return None
             (is_ours,) = self.ledger.claim_many([(request.sample_id, item.source)])
         return Wanted(source=item.source, request=request)
 

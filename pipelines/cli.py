@@ -34,6 +34,8 @@ app.add_typer(bench, name="bench")
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and the exit code of their kind."""
     verbose = "--verbose" in sys.argv[1:]
+    # Ray, read at its import: a thread that outlives our connection must not join whatever cluster is near.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     code = _run()
     sys.stdout.flush()
     if isinstance(code, int):

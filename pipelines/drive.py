@@ -131,6 +131,8 @@ class Drive:
             self._desk.open_pool(pool)
         except PabcastError as error:
             self._give_up(error)
+        except Exception as error:
+            self._give_up(ClusterError(f"the pool could not be opened: {type(error).__name__}: {error}"))
 
     def _drain(self) -> None:
         try:

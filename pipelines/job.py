@@ -79,7 +79,7 @@ def _draw(job: CheckedJob) -> str | None:
     """A picture is worth no failed job."""
     try:
         return write_contact_sheet(job.store)
-    except StoreError as error:
+    except Exception as error:
         log.warning("no picture of the videos was made: %s", error)
         return None
 

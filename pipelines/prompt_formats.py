@@ -130,8 +130,8 @@ def read_parquet(file: BinaryIO) -> Iterator[PromptRow]:
             for row in batch.to_pylist():
                 number += 1
                 yield _checked(number, row)
-    except pa.ArrowInvalid as error:
-        text = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0]
         yield PromptRow(number=number and number + 1, fields={}, problem=f"the file is not readable parquet: {text}")
 
 
@@ -192,10 +192,13 @@ def _refuse(reason: str) -> NoReturn:
 
 def _checked(number: int, row: Mapping[str, Any]) -> PromptRow:
     """Keep the known columns that hold something; a text that is not valid Unicode makes a bad row."""
-    fields = {name: _tidy(name, value) for name, value in row.items() if name in COLUMNS and not _is_absent(value)}
     try:
+        texts = {name: value.decode() if isinstance(value, bytes) else value for name, value in row.items()}
+        fields = {
+            name: _tidy(name, value) for name, value in texts.items() if name in COLUMNS and not _is_absent(value)
+        }
         json.dumps(fields, ensure_ascii=False, allow_nan=False, default=str).encode()
-    except UnicodeEncodeError:
+    except UnicodeError:
         return PromptRow(number=number, fields={}, problem="the row has text that is not valid UTF-8")
     except ValueError:
         return PromptRow(number=number, fields={}, problem="the row has a number that is not finite")

@@ -92,7 +92,14 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         where = "a local Ray could not be started" if config.address is None else f"no Ray at {config.address}"
-        raise ClusterError(f"{where}: {first}") from error
+        raise ClusterError(f"{where}: {first}{_token_hint(config)}") from error
+
+
+def _token_hint(config: ClusterConfig) -> str:
+    """`ray start` asks for a token by default, but Ray shows one only to whom the variable says so."""
+    if config.address is None or "RAY_AUTH_MODE" in os.environ:
+        return ""
+    return "; if it asks for a token (`ray start` makes one by default), set RAY_AUTH_MODE=token"
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The sampling settings of a job, and the limits that they and a row's own values keep."""
 
-import math
 from dataclasses import dataclass, fields
 
 from cluster.errors import ConfigError
@@ -49,6 +48,8 @@ class Sampling:
 def limit_problem(name: str, value: float) -> str:
     """What is wrong with `value` for `name`, in one sentence, or nothing."""
     low, high = LIMITS[name]
-    if math.isfinite(value) and low <= value <= high:
+    if low <= value <= high:
         return ""
-    return f"{name} is {value}; it must be from {low:g} to {high if isinstance(high, int) else f'{high:g}'}"
+    shown = str(value)
+    shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+    return f"{name} is {shown}; it must be from {low:g} to {high if isinstance(high, int) else f'{high:g}'}"

@@ -145,6 +145,16 @@ def test_a_repeated_line_of_text_asks_for_another_sample(
     assert tally(run(job)) == (4, 4, 0, 0)
 
 
+def test_a_repeated_line_with_the_last_seed_is_refused_and_a_broken_old_video_costs_no_job(
+    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
+) -> None:
+    (tmp_path / "p.txt").write_text("a cat\na cat\n")
+    assert tally(run(make_job(input={"path": str(tmp_path / "p.txt")}, sampling={"seed": 2**63 - 1}))) == (2, 0, 1, 1)
+    (video,) = (tmp_path / "out/videos").rglob("*.mp4")
+    video.write_bytes(video.read_bytes()[:500])
+    assert tally(run(make_job([{"prompt": "a dog"}]))) == (1, 0, 1, 0)
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_tables_are_read_as_jsonl_is(warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"prompts/p.{suffix}"

@@ -108,6 +108,18 @@ def test_a_file_that_is_no_parquet_is_a_bad_row() -> None:
     assert row.problem.startswith("the file is not readable parquet")
 
 
+def test_a_damaged_page_of_parquet_is_a_bad_row() -> None:
+    data = bytearray(parquet({"prompt": [f"a prompt that compresses, number {number}" for number in range(5000)]}))
+    data[500:3000] = b"\xff" * 2500
+    assert read("parquet", bytes(data))[-1].problem.startswith("the file is not readable parquet")
+
+
+def test_binary_columns_of_parquet_are_texts_where_they_are_utf8() -> None:
+    good, bad = read("parquet", parquet({"prompt": ["café".encode(), b"\xff\xfe"]}))
+    assert (good.fields, good.problem) == ({"prompt": "café"}, "")
+    assert bad.problem == "the row has text that is not valid UTF-8"
+
+
 @pytest.mark.parametrize("format_", ["txt", "jsonl", "csv", "parquet"])
 def test_ten_megabytes_of_text_pass_through(format_: str) -> None:
     text = "é" * 5_000_000

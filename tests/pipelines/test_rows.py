@@ -111,6 +111,13 @@ def test_a_bad_row_has_its_reason(fields: dict[str, object], sentence: str) -> N
     assert sentence in reason(**fields)
 
 
+@pytest.mark.parametrize("name", ["seed", "steps", "height", "guidance_scale", "num_samples"])
+def test_a_number_beyond_what_a_float_holds_is_a_bad_row(name: str) -> None:
+    told = reason(**{name: 10**400})
+    assert told.startswith(f"{name} is 1000")
+    assert len(told) < 200
+
+
 def test_a_gang_wider_than_the_frames_is_refused() -> None:
     wide = RowDefaults(
         sampling=Sampling(),

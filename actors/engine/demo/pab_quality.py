@@ -94,4 +94,3 @@ def _judge(outputs: Sequence[RankOutput], scenes: Sequence[Scene]) -> Score:
 def _psnr_db(one: RankOutput, other: RankOutput) -> float:
     error = float(((one.frames.astype(float) - other.frames.astype(float)) ** 2).mean())
     return 10 * math.log10(255**2 / error) if error else math.inf
-
