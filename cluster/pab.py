@@ -70,11 +70,17 @@ class PabConfig:
             return "off"
         parts = [f"spatial={self.spatial}", f"temporal={self.temporal}", f"cross={self.cross}"]
         if self.timesteps:
-            parts.append(f"timesteps={self.timesteps[0]:g}:{self.timesteps[1]:g}")
+            parts.append(f"timesteps={_spell(self.timesteps[0])}:{_spell(self.timesteps[1])}")
         if self.window:
-            parts.append(f"window={self.window[0]:g}:{self.window[1]:g}")
+            parts.append(f"window={_spell(self.window[0])}:{_spell(self.window[1])}")
         if self.mlp:
             blocks = "+".join(str(block) for block in self.mlp.blocks)
-            starts = "+".join(f"{start:g}" for start in self.mlp.starts)
+            starts = "+".join(_spell(start) for start in self.mlp.starts)
             parts.append(f"mlp={blocks}@{starts}x{self.mlp.steps}")
         return ",".join(parts)
+
+
+def _spell(number: float) -> str:
+    """A number in as few digits as keep it; 100.0 is 100."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -87,8 +87,8 @@ class Submitter:
         async with self._slots:
             try:
                 return await self._make(pickle.loads(request), source)
-            except PabcastError as error:
-                # The job cannot go on without its store or its pool; what waits here need not try.
+            except (PabcastError, OSError) as error:
+                # The job cannot go on without its store, its pool or room for a video; what waits here need not try.
                 self._problem = self._problem or str(error)
                 return Outcome(outcome="stop", reason=self._problem)
 

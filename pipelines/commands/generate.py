@@ -71,6 +71,8 @@ def generate(
     passes = read_passes(guidance_passes)
     cluster = build(ClusterConfig, {"workers": gang, "device": device, "dtype": dtype}, "--cluster")
     file = out or Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4"
+    if file.suffix.lower() != ".mp4":
+        raise ConfigError(f"--out is {file}; the video is an mp4 file, give it that suffix")
     for path in (file, save_latents):
         _check_writable(path)
     begun = time.monotonic()

@@ -37,3 +37,9 @@ def test_the_text_names_everything_that_matters():
     reuse = MlpReuse(blocks=(0, 1), starts=(720, 640), steps=2)
     pab = PabConfig(spatial=2, temporal=3, cross=6, timesteps=(100, 800), mlp=reuse)
     assert pab.text() == "spatial=2,temporal=3,cross=6,timesteps=100:800,mlp=0+1@720+640x2"
+
+
+def test_configs_that_differ_a_little_have_different_texts():
+    one, other = PabConfig(spatial=2, timesteps=(248.9999999, 800)), PabConfig(spatial=2, timesteps=(249, 800))
+    assert one.text() == "spatial=2,temporal=1,cross=1,timesteps=248.9999999:800"
+    assert other.text() == "spatial=2,temporal=1,cross=1,timesteps=249:800"

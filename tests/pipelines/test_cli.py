@@ -73,6 +73,7 @@ def test_neither_help_nor_bad_usage_loads_torch_or_ray() -> None:
         (["run", "--nope", "x.yaml"], "No such option"),
         (["run", "none.yaml"], "the config none.yaml cannot be read"),
         (["generate"], "Missing argument 'PROMPT'"),
+        (["generate", "a cat", "--out", "cat.webm"], "--out is cat.webm; the video is an mp4 file"),
         (["generate", "x", "--steps", "many"], "Invalid value for '--steps'"),
         (["generate", "x", "--model", "nope"], "model 'nope' is neither a known model"),
         (["schedule", "--model", "nope"], "model 'nope' is neither a known model"),
