@@ -10,7 +10,7 @@ from pipelines.contact_sheet import write_contact_sheet
 from pipelines.drive import Drive, Tale
 from pipelines.interrupts import Interrupts
 from pipelines.job_check import CheckedJob, check_job
-from pipelines.metadata import compact
+from pipelines.metadata import CompactResult, compact
 from pipelines.progress import Progress
 from pipelines.quick_look import look_quickly
 from pipelines.ray_session import ray_session
@@ -41,9 +41,9 @@ def run_job(config: JobConfig, progress: Progress) -> JobResult:
     write_run_file(job)
     with Interrupts() as interrupts:
         tale = _look_or_drive(job, progress, interrupts)
-        rows = _compact(job, started_at, tale.problem)
+        found = _compact(job, started_at, tale.problem)
         picture = _draw(job) if tale.counts.committed else None
-    summary = _summarise(job, tale, rows, picture, time.time() - started_at)
+    summary = _summarise(job, tale, found, picture, time.time() - started_at)
     if tale.problem is not None:
         raise type(tale.problem)(_going_on(tale.problem, summary)) from tale.problem
     if tale.counts.open and not interrupts.count:
@@ -64,15 +64,15 @@ def _look_or_drive(job: CheckedJob, progress: Progress, interrupts: Interrupts) 
             return drive.run()
 
 
-def _compact(job: CheckedJob, started_at: float, problem: PabcastError | None) -> int:
-    """The rows of the metadata; a job that has a problem already keeps that one."""
+def _compact(job: CheckedJob, started_at: float, problem: PabcastError | None) -> CompactResult:
+    """Compact the metadata; a job that has a problem already keeps that one."""
     try:
-        return compact(job.store, started_at=started_at).rows
+        return compact(job.store, started_at=started_at)
     except StoreError as error:
         if problem is None:
             raise
         log.warning("the metadata is not up to date: %s", error)
-        return 0
+        return CompactResult(rows=0, removed=0, missing=0)
 
 
 def _draw(job: CheckedJob) -> str | None:
@@ -84,7 +84,7 @@ def _draw(job: CheckedJob) -> str | None:
         return None
 
 
-def _summarise(job: CheckedJob, tale: Tale, rows: int, picture: str | None, seconds: float) -> JobSummary:
+def _summarise(job: CheckedJob, tale: Tale, found: CompactResult, picture: str | None, seconds: float) -> JobSummary:
     return JobSummary(
         requested=tale.counts.requested,
         skipped=tale.counts.skipped,
@@ -93,7 +93,9 @@ def _summarise(job: CheckedJob, tale: Tale, rows: int, picture: str | None, seco
         seconds=seconds,
         gang_busy_fraction=tale.status.gang_busy_fraction if tale.status else 0.0,
         uri=job.store.uri,
-        rows=rows,
+        rows=found.rows,
+        missing=found.missing,
+        missing_names=found.missing_names,
         picture=picture,
         failures=tuple(Failure(source=item.source, id=item.id, reason=item.reason) for item in tale.failures),
         parts=dict(tale.part_seconds),

@@ -34,6 +34,10 @@ class JobSummary:
     uri: str
     rows: int = 0
     """Videos in the dataset now."""
+    missing: int = 0
+    """Commits without their video, or that cannot be read."""
+    missing_names: tuple[str, ...] = ()
+    """The first of those, by key."""
     picture: str | None = None
     """Key of a picture of some of its videos, if one was drawn."""
     failures: tuple[Failure, ...] = ()
@@ -56,6 +60,7 @@ class JobSummary:
             "gang_busy_fraction": round(self.gang_busy_fraction, 4),
             "uri": self.uri,
             "rows": self.rows,
+            "missing": self.missing,
             "failures": [{"source": item.source, "id": item.id, "reason": item.reason} for item in self.failures],
             "part_seconds": {name: round(seconds, 3) for name, seconds in self.parts.items()},
         }
@@ -74,6 +79,12 @@ class JobSummary:
         hidden = self.failed - min(len(self.failures), SHOWN_FAILURES)
         if hidden:
             lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")
+        if self.missing:
+            first = self.missing_names[0]
+            lines.append(
+                f"  {self.missing} committed videos are gone or their commits damaged, the first {first}; "
+                "remove their files in _pabcast/commits and run again to make them anew"
+            )
         shown = f"; some of them in {self.picture}" if self.picture else ""
         lines.append(f"{self.rows} videos in {self.uri}{shown}")
         return "\n".join(lines)

@@ -155,6 +155,21 @@ def test_a_repeated_line_with_the_last_seed_is_refused_and_a_broken_old_video_co
     assert tally(run(make_job([{"prompt": "a dog"}]))) == (1, 0, 1, 0)
 
 
+def test_a_committed_video_that_is_gone_is_told(warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job([{"prompt": "a cat"}, {"prompt": "a dog"}])
+    assert run(job).missing == 0
+    gone = next((tmp_path / "out/videos").rglob("*.mp4"))
+    gone.unlink()
+    summary = run(job)
+    assert (summary.skipped, summary.rows, summary.missing) == (2, 1, 1)
+    assert f"1 committed videos are gone or their commits damaged, the first videos/{gone.parent.name}/{gone.name}" in (
+        summary.spell()
+    )
+    for commit in (tmp_path / "out/_pabcast/commits").rglob(f"{gone.name.split('-')[0]}.json"):
+        commit.unlink()
+    assert tally(run(job)) == (2, 1, 1, 0)
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_tables_are_read_as_jsonl_is(warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"prompts/p.{suffix}"
