@@ -1,5 +1,7 @@
 """The line that a person watches, and the summary."""
 
+import pytest
+
 from pipelines.ledger import LedgerCounts
 from pipelines.progress import Pace, Progress, Snapshot, counting, spell_progress
 from pipelines.summary import Failure, JobSummary
@@ -37,15 +39,24 @@ def test_off_a_terminal_only_whole_lines_are_printed() -> None:
     assert lines == ["started"]
 
 
-def test_a_live_line_can_be_shown_and_cleared() -> None:
+def test_a_live_line_shows_where_the_job_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
     with Progress(print, live=True) as progress:
         progress.show(Snapshot(counts=counts(committed=1), busy_gangs=1, busy_workers=1, workers=2))
+    shown = capsys.readouterr()
+    assert "1 of 12 videos" in shown.err
+    assert shown.out == ""
 
 
-def test_a_bar_takes_steps_and_totals() -> None:
+def test_a_bar_is_silent_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with counting("steps", 3) as advance:
         advance()
         advance(3)
+    assert "steps" not in capsys.readouterr().err
 
 
 def test_the_summary_lists_ten_failures_and_the_slowest_part() -> None:
