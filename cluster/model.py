@@ -28,6 +28,8 @@ class ModelNumbers:
     """Smallest height or width in pixels."""
     max_edge: int
     """Largest height or width in pixels."""
+    native_edge: int
+    """Height and width of the square that it was trained for, in pixels; beyond, its videos are worse."""
     max_prompt_bytes: int
     """Longest prompt it takes; the tokenizer may keep less."""
 

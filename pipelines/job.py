@@ -14,6 +14,7 @@ from pipelines.metadata import CompactResult, compact
 from pipelines.progress import Progress
 from pipelines.quick_look import look_quickly
 from pipelines.ray_session import ray_session
+from pipelines.remarks import remark_on_job
 from pipelines.run_file import write_run_file
 from pipelines.summary import Failure, JobSummary
 
@@ -37,7 +38,8 @@ def run_job(config: JobConfig, progress: Progress) -> JobResult:
     """
     started_at = time.time()
     job = check_job(config)
-    progress.say(job.probe.message)
+    for line in (job.probe.message, *remark_on_job(job)):
+        progress.say(line)
     write_run_file(job)
     with Interrupts() as interrupts:
         tale = _look_or_drive(job, progress, interrupts)

@@ -62,6 +62,7 @@ def _latte_numbers(transformer: dict[str, Any], vae: dict[str, Any]) -> ModelNum
         num_frames=transformer["video_length"],
         min_edge=4 * multiple,
         max_edge=4 * transformer["sample_size"] * vae_scale,
+        native_edge=transformer["sample_size"] * vae_scale,
         max_prompt_bytes=4096,
     )
 

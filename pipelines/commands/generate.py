@@ -27,6 +27,7 @@ from pipelines.commands.video import (
 )
 from pipelines.config import ClusterConfig
 from pipelines.progress import counting
+from pipelines.remarks import remark_on_size
 from pipelines.strict import build
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def generate(
         raise ConfigError(f"--out is {file}; the video is an mp4 file, give it that suffix")
     for path in (file, save_latents):
         _check_writable(path)
+    for remark in remark_on_size(video.request.shape, video.card.numbers):
+        tell(remark, as_json=True)
     begun = time.monotonic()
     result = _make(video, cluster, gang, passes, keep_latents=save_latents is not None)
     _save(video, result, file, save_latents)

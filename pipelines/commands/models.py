@@ -39,7 +39,12 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         **entry,
         "kinds": list(numbers.kinds),
         "widths": list(numbers.legal_widths()),
-        "sizes": {"min_edge": numbers.min_edge, "max_edge": numbers.max_edge, "multiple_of": numbers.edge_multiple},
+        "sizes": {
+            "min_edge": numbers.min_edge,
+            "max_edge": numbers.max_edge,
+            "native_edge": numbers.native_edge,
+            "multiple_of": numbers.edge_multiple,
+        },
         "num_frames": numbers.num_frames,
         "revision": card.revision,
     }
@@ -54,6 +59,7 @@ def _spell(entry: dict[str, Any]) -> str:
         f"{head}\n"
         f"  attention   {', '.join(entry['kinds'])}\n"
         f"  gang widths {widths[0]} to {widths[-1]}\n"
-        f"  sizes       {sizes['min_edge']} to {sizes['max_edge']} pixels an edge, in {sizes['multiple_of']}s\n"
+        f"  sizes       {sizes['min_edge']} to {sizes['max_edge']} pixels an edge, in {sizes['multiple_of']}s; "
+        f"trained for {sizes['native_edge']}\n"
         f"  frames      {entry['num_frames']}"
     )

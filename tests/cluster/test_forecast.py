@@ -20,6 +20,7 @@ OPEN_SORA = ModelNumbers(
     num_frames=16,
     min_edge=64,
     max_edge=4096,
+    native_edge=1024,
     max_prompt_bytes=4096,
 )
 # 16 latent frames of 30 x 53 patches: the paper's 15 made divisible by 8 ranks.

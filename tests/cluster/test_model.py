@@ -17,6 +17,7 @@ NUMBERS = ModelNumbers(
     num_frames=16,
     min_edge=64,
     max_edge=256,
+    native_edge=64,
     max_prompt_bytes=4096,
 )
 
