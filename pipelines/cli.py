@@ -3,6 +3,8 @@
 import os
 import sys
 import traceback
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -11,6 +13,7 @@ from cluster.errors import ConfigError, PabcastError
 from pipelines.commands.bench import bench
 from pipelines.commands.generate import generate
 from pipelines.commands.models import models
+from pipelines.commands.output import open_streams, tell
 from pipelines.commands.run import run
 from pipelines.commands.schedule import schedule
 
@@ -18,11 +21,11 @@ FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     name="pabcast",
-    help="Text-to-video datasets by sequence-parallel gangs with Pyramid Attention Broadcast.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
 app.command()(generate)
@@ -31,13 +34,28 @@ app.command()(models)
 app.add_typer(bench, name="bench")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        tell(f"pabcast {version('pabcast')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def pabcast(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Text-to-video datasets by sequence-parallel gangs with Pyramid Attention Broadcast."""
+
+
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and the exit code of their kind."""
     verbose = "--verbose" in sys.argv[1:]
+    open_streams()
     # Ray, read at its import: a thread that outlives our connection must not join whatever cluster is near.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     code = _run()
-    sys.stdout.flush()
     if isinstance(code, int):
         sys.exit(code)
     if verbose:
@@ -48,6 +66,7 @@ def main() -> None:
 def _run() -> int | Exception:
     try:
         result = app(standalone_mode=False)
+        sys.stdout.flush()
     except (KeyboardInterrupt, Abort):
         return INTERRUPTED
     except BrokenPipeError:
@@ -62,14 +81,14 @@ def _run() -> int | Exception:
 def _tell(error: Exception) -> int:
     if isinstance(error, TyperException):
         message = error.format_message()
-        if message:
-            print(f"error: {message}", file=sys.stderr)  # noqa: T201
+        if message:  # of a command without arguments it is its help, which is no error of anybody
+            tell(message if message.startswith("Usage: ") else f"error: {message}", as_json=True)
         return error.exit_code
     if isinstance(error, PabcastError):
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        tell(f"error: {error}", as_json=True)
         return BAD_USAGE if isinstance(error, ConfigError) else FAILED
     first = (str(error).splitlines() or [""])[0]
-    print(f"error: unexpected {type(error).__name__}: {first} (--verbose shows where)", file=sys.stderr)  # noqa: T201
+    tell(f"error: unexpected {type(error).__name__}: {first} (--verbose shows where)", as_json=True)
     return FAILED
 
 

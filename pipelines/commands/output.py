@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -22,14 +24,36 @@ VerboseFlag = Annotated[
 ]
 
 
+def open_streams() -> None:
+    """Let streams that were closed lead nowhere, and all write as \\u… what their encoding does not have."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False))
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print `value` as one JSON line on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    """Print `value` as one JSON line on stdout, in ASCII where stdout is not UTF-8."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(_harmless(json.dumps(value, ensure_ascii=not is_utf8, allow_nan=False)))
 
 
 def tell(text: str, *, as_json: bool = False) -> None:
-    """Print a line for a person: on stdout, or on stderr where stdout belongs to JSON."""
-    typer.echo(text, err=as_json)
+    """Print lines for a person: on stdout, or on stderr where stdout belongs to JSON."""
+    typer.echo(_harmless(text), err=as_json)
+
+
+def _harmless(text: str) -> str:
+    """`text` with the characters that command a terminal, or turn the direction of its text, as JSON escapes."""
+    commands = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+    return re.sub(commands, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def is_terminal() -> bool:
