@@ -36,6 +36,15 @@ def test_a_command_of_the_readme_runs_as_written(command, tmp_path):
         assert isinstance(json.loads(result.stdout.splitlines()[-1]), dict | list)
 
 
+@pytest.mark.slow
+def test_the_engine_example_of_the_readme_runs_as_written():
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (example,) = (block for block in blocks if "actors.engine" in block)
+    result = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("(16, 64, 96, 3) {'spatial': 20, 'temporal': 14, 'cross': 13")
+
+
 def test_ci_runs_the_two_commands_of_the_first_screen():
     ci = (ROOT / ".ci/run").read_text()
     first, second = re.findall(r"^```sh\n(pip install.*?)\n```", README, re.DOTALL | re.MULTILINE)
