@@ -8,11 +8,19 @@ import diffusers
 import torch
 
 from actors.engine.card import inspect_model
+from cluster.errors import RequestError
 
 
 def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
-    """A copy of a diffusers scheduler, set to `steps`; schedulers keep state, so each run has its own."""
+    """A copy of a diffusers scheduler, set to `steps`; schedulers keep state, so each run has its own.
+
+    Raises:
+        RequestError: more steps than the scheduler has timesteps.
+    """
     own = copy.deepcopy(scheduler)
+    most = own.config.num_train_timesteps
+    if not 1 <= steps <= most:
+        raise RequestError(f"steps is {steps}; the model's scheduler takes 1 to {most}")
     own.set_timesteps(steps, device=device)
     return own
 

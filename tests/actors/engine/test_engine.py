@@ -198,6 +198,11 @@ def test_a_size_the_model_cannot_make_is_refused_before_any_work(engine, asked):
         engine.generate(dataclasses.replace(asked, height=33))
 
 
+def test_more_steps_than_the_scheduler_has_are_refused(engine, asked):
+    with pytest.raises(RequestError, match="1001; the model's scheduler takes 1 to 1000"):
+        engine.generate(dataclasses.replace(asked, steps=1001))
+
+
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="there is no model folder"):
         Engine.load(str(tmp_path / "missing"))
