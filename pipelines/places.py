@@ -3,8 +3,13 @@
 That folder is the repository's root in a checkout and site-packages in an installation.
 """
 
+import os
 from pathlib import Path
 
+from cluster.errors import ConfigError
+
+LONGEST_NAME_BYTES = 255
+LONGEST_PATH_BYTES = 4095
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -14,9 +19,32 @@ def config_folders(kind: str) -> list[Path]:
     return [folder for folder in dict.fromkeys(path.resolve() for path in folders) if folder.is_dir()]
 
 
+def user_path(text: str, what: str) -> Path:
+    """The path that a person wrote, its ``~`` expanded; whether it is there is not looked at.
+
+    Raises `ConfigError`, which calls the path `what`, if no file system could hold it.
+    """
+    try:
+        longest = max(len(os.fsencode(name)) for name in text.split("/"))
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what} {text!r} is not text; give a path") from None
+    if "\0" in text:
+        raise ConfigError(f"{what} {text!r} has a NUL character, which no path can hold; leave it out")
+    if longest > LONGEST_NAME_BYTES or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
+        raise ConfigError(
+            f"{what} {text[:40]}… is too long: one of its names has {longest} bytes of at most {LONGEST_NAME_BYTES}, "
+            f"the whole {len(os.fsencode(text))} of at most {LONGEST_PATH_BYTES}; give a shorter one"
+        )
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = text.split("/")[0]
+        raise ConfigError(f"{what} {text}: nobody here is called {user[1:]}; write ./{user} for that name") from None
+
+
 def find_shipped(path: str) -> str:
     """`path` as it is seen from the current directory; a `configs/...` path that is not there is the shipped one."""
-    if "://" in path or Path(path).exists() or not path.startswith("configs/"):
+    if not path.startswith("configs/") or user_path(path, "the path").exists():
         return path
     shipped = ROOT / path
     return str(shipped) if shipped.exists() else path

@@ -1,8 +1,8 @@
 """`pabcast generate`."""
 
-import re
 import tempfile
 import time
+import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,8 +26,8 @@ from pipelines.commands.video import (
     read_passes,
 )
 from pipelines.config import ClusterConfig
+from pipelines.places import user_path
 from pipelines.progress import counting
-from pipelines.remarks import remark_on_size
 from pipelines.strict import build
 
 if TYPE_CHECKING:
@@ -74,13 +74,17 @@ def generate(
     file = out or Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4"
     if file.suffix.lower() != ".mp4":
         raise ConfigError(f"--out is {file}; the video is an mp4 file, give it that suffix")
-    for path in (file, save_latents):
-        _check_writable(path)
+    for path, option in ((file, "--out"), (save_latents, "--save-latents")):
+        _check_writable(path, option)
+    if save_latents is not None and save_latents.resolve() == file.resolve():
+        raise ConfigError(f"--save-latents and the video are both {file}; give the latents a file of their own")
+    from pipelines.remarks import remark_on_size
+
     for remark in remark_on_size(video.request.shape, video.card.numbers):
         tell(remark, as_json=True)
     begun = time.monotonic()
     result = _make(video, cluster, gang, passes, keep_latents=save_latents is not None)
-    _save(video, result, file, save_latents)
+    file = _save(video, result, file, save_latents, may_replace=out is not None)
     report = result.report
     tell(f"{file}: {video.request.shape}, {spell_seconds(report.seconds)} on a gang of {report.gang}", as_json=as_json)
     if as_json:
@@ -102,17 +106,37 @@ def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, 
                 return pool.submit_sync(video.request, width=gang, options=options, on_progress=show)
 
 
-def _save(video: OneVideo, result: "VideoResult", file: Path, latents: Path | None) -> None:
+def _save(video: OneVideo, result: "VideoResult", file: Path, latents: Path | None, *, may_replace: bool) -> Path:
     from pipelines.video import encode_mp4
 
+    mp4 = encode_mp4(result.frames, video.request.fps)
     try:
-        file.write_bytes(encode_mp4(result.frames, video.request.fps))
+        if may_replace:
+            file.write_bytes(mp4)
+        else:
+            file = _write_new(file, mp4)
         if latents is not None and result.latents is not None:
             from safetensors.numpy import save_file
 
             save_file({"latents": result.latents}, latents)
     except OSError as error:
         raise StoreError(f"{error.filename or file} cannot be written: {error.strerror or error}") from error
+    return file
+
+
+def _write_new(file: Path, data: bytes) -> Path:
+    """Write to `file`, or where that is taken to name-2, name-3, …; the path that was free."""
+    number, path = 1, file
+    while True:
+        try:
+            stream = path.open("xb")
+        except FileExistsError:
+            number += 1
+            path = file.with_stem(f"{file.stem}-{number}")
+            continue
+        with stream:
+            stream.write(data)
+        return path
 
 
 def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: float) -> dict[str, Any]:
@@ -142,18 +166,26 @@ def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: 
     }
 
 
-def _check_writable(path: Path | None) -> None:
+def _check_writable(path: Path | None, option: str) -> None:
+    """Tell what cannot be written before a video is made for it; nothing is left there."""
     if path is None:
         return
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; a file is wanted")
+    user_path(str(path), option)
     try:
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder; a file is wanted")
+        if path.is_file():
+            path.open("r+b").close()
+            return
+        if path.exists():
+            raise ConfigError(f"{option} {path} is a pipe or a device; a file is wanted")
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.absolute().parent):
-            pass
+        tempfile.TemporaryFile(dir=path.absolute().parent).close()
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _slug(prompt: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60].strip("-") or "video"
+    """The prompt's letters, marks and digits of any script, as a file's name of at most 120 bytes."""
+    letters = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in prompt.lower())
+    return "-".join(letters.split()).encode()[:120].decode(errors="ignore").strip("-") or "video"
