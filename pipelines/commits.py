@@ -3,10 +3,12 @@
 import hashlib
 import json
 import logging
+import re
+import sys
 import uuid
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_type_hints
 
 from cluster.errors import StoreError
 from pipelines.store import NotFound, Store
@@ -19,7 +21,12 @@ FAILURES_FOLDER = "_pabcast/failures"
 VIDEOS_FOLDER = "videos"
 FORMAT = 1
 LONGEST_TEXT = 2000
+_DIGITS = re.compile(r"[0-9a-f]{8,}")
 logger = logging.getLogger(__name__)
+
+
+class Uncommittable(StoreError):
+    """A sample's marker cannot be written, though others can: something else is in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,8 @@ class CommittedSample:
     """From the request to the decoded frames."""
     created_at: str
     """UTC, ISO 8601."""
+    video_bytes: int = 0
+    """Size of the video file; 0 if the marker is of a version that did not keep it."""
 
     @classmethod
     def of(cls, request: "VideoRequest", video: bytes, *, source: str, gang_width: int, seconds: float) -> Self:
@@ -81,16 +90,23 @@ class CommittedSample:
             gang_width=gang_width,
             seconds=seconds,
             created_at=_now(),
+            video_bytes=len(video),
         )
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read a marker; `ValueError` if it is none. Keys of later versions are ignored."""
-        content = json.loads(data)
-        names = [field.name for field in fields(cls)]
-        if not isinstance(content, dict) or not set(names) <= content.keys():
-            raise ValueError("not a commit marker")
-        return cls(**{name: content[name] for name in names})
+        content = _read_object(data)
+        kinds, values = get_type_hints(cls), {}
+        for field in fields(cls):
+            if field.name in content or field.default is MISSING:
+                values[field.name] = _checked(content.get(field.name), kinds[field.name], field.name)
+        marker = cls(**values)
+        if not _DIGITS.fullmatch(marker.sample_id) or not _DIGITS.fullmatch(marker.sha256):
+            raise ValueError("not a commit marker: its sample_id or sha256 is not in hexadecimal digits")
+        if marker.file_name != video_key(marker.sample_id, marker.sha256):
+            raise ValueError("not a commit marker: its file_name is not its video's")
+        return marker
 
     def to_json(self) -> bytes:
         """The marker, with a nonce of its writer: a writer whose answer was lost knows its own marker by it."""
@@ -115,11 +131,8 @@ class FailureRecord:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Read a record; `ValueError` if it is none."""
-        content = json.loads(data)
-        names = [field.name for field in fields(cls)]
-        if not isinstance(content, dict) or not set(names) <= content.keys():
-            raise ValueError("not a failure record")
-        return cls(**{name: content[name] for name in names})
+        content = _read_object(data)
+        return cls(**{field.name: _checked(content.get(field.name), str, field.name) for field in fields(cls)})
 
 
 class Commits:
@@ -136,18 +149,22 @@ class Commits:
         """The commit of a sample, or None; `StoreError` if its marker cannot be understood."""
         key = commit_key(sample_id)
         try:
-            return CommittedSample.from_json(self.store.get(key))
+            marker = CommittedSample.from_json(self.store.get(key))
+            if marker.sample_id != sample_id:
+                raise ValueError(f"a marker of {marker.sample_id}")
         except NotFound:
             return None
         except ValueError as error:
             raise StoreError(
                 f"{self.store.uri}/{key} is no commit marker; delete it to make the video again"
             ) from error
+        return marker
 
     def commit(self, sample: CommittedSample, video: bytes) -> Literal["committed", "already"]:
         """Upload the video, then its marker; "already" if another writer's marker was first.
 
         However many writers race and wherever one dies, there is one marker and the video it names exists.
+        Raises `Uncommittable` if a folder is where the marker belongs.
         """
         if sample.file_name != video_key(sample.sample_id, hashlib.sha256(video).hexdigest()):
             raise ValueError(f"{sample.file_name} is not the name of this video of {len(video)} bytes")
@@ -162,8 +179,11 @@ class Commits:
                 self.store.put(sample.file_name, video, "video/mp4")
         else:
             first = self.read(sample.sample_id)
-            if first is not None and first.file_name != sample.file_name:
+            if first is None or first.file_name != sample.file_name:
                 self.store.delete(sample.file_name)
+            if first is None:
+                key = commit_key(sample.sample_id)
+                raise Uncommittable(f"{self.store.uri}/{key} is a folder, no commit marker; remove it and run again")
         self._clear_failures(sample)
         return "committed" if won else "already"
 
@@ -211,6 +231,29 @@ def video_key(sample_id: str, sha256: str) -> str:
 def row_failure_id(source: str) -> str:
     """What a row that never became a request is called by in the failures; the same at every run."""
     return "row-" + hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:28]
+
+
+def _read_object(data: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+    if not isinstance(content, dict):
+        raise ValueError("not an object of JSON")
+    return content
+
+
+def _checked(value: object, kind: type, name: str) -> Any:
+    """`value` if it is of `kind` and a column of the metadata can hold it; else `ValueError`."""
+    if kind is str and isinstance(value, str):
+        value.encode()
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if kind is int and isinstance(value, int) and abs(value) < 2**63:
+            return value
+        if kind is float and abs(value) <= sys.float_info.max:
+            return float(value)
+    raise ValueError(f"{name} is no {kind.__name__}")
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import StoreError
-from pipelines.commits import COMMITS_FOLDER, FAILURES_FOLDER, VIDEOS_FOLDER, Commits, CommittedSample
+from pipelines.commits import COMMITS_FOLDER, FAILURES_FOLDER, VIDEOS_FOLDER, Commits, CommittedSample, commit_key
 from pipelines.store import Store, StoredObject
 
 METADATA_KEY = "metadata.parquet"
@@ -40,9 +40,9 @@ class CompactResult:
     removed: int
     """Videos removed because no commit names them."""
     missing: int
-    """Commits left out because their video is gone or their marker cannot be read."""
+    """Commits left out because their video is gone or not whole, or their marker cannot be read."""
     missing_names: tuple[str, ...] = ()
-    """The first 20 of those."""
+    """Keys of the first 20 of those: of the video, or of the marker if that is what is damaged."""
 
 
 def compact(
@@ -89,25 +89,25 @@ class _Compaction:
         self._names: list[str] = []
 
     def samples(self) -> Iterator[CommittedSample]:
-        """The commits whose video exists."""
+        """The commits whose video is there in its full size; nothing of it is downloaded."""
         videos = _Ahead(self._videos())
         listing = (item.key for item in self._store.list(f"{COMMITS_FOLDER}/") if item.key.endswith(".json"))
         for key, sample in _read_ahead(self._pool, self._read, listing):
             place = key.removeprefix(f"{COMMITS_FOLDER}/").removesuffix(".json")
-            found = False
+            found: StoredObject | None = None
             while videos.first is not None and videos.first[0] <= place:
                 if sample is not None and videos.first[1].key == sample.file_name:
-                    found = True
+                    found = videos.first[1]
                 else:
                     self._settle(videos.first[1])
                 videos.step()
             if sample is None:
-                self._leave_out(key)
-            elif found or self._store.exists(sample.file_name):
+                self._leave_out(key, "is no commit marker")
+            elif _video_problem(found, sample) and (problem := self._problem_now(sample)):
+                self._leave_out(sample.file_name, problem)
+            else:
                 self._rows += 1
                 yield sample
-            else:
-                self._leave_out(sample.file_name)
         while videos.first is not None:
             self._settle(videos.first[1])
             videos.step()
@@ -125,18 +125,25 @@ class _Compaction:
                 yield match["place"], item
 
     def _read(self, key: str) -> tuple[str, CommittedSample | None]:
+        sample_id = key.rpartition("/")[2].removesuffix(".json")
+        if key != commit_key(sample_id):
+            return key, None
         try:
-            return key, self._commits.read(key.rpartition("/")[2].removesuffix(".json"))
+            return key, self._commits.read(sample_id)
         except StoreError as error:
             if not isinstance(error.__cause__, ValueError):
                 raise
             return key, None
 
-    def _leave_out(self, name: str) -> None:
+    def _problem_now(self, sample: CommittedSample) -> str:
+        """Asked anew, for the listing is of the past."""
+        return _video_problem(self._store.stat(sample.file_name), sample)
+
+    def _leave_out(self, name: str, problem: str) -> None:
         self._missing += 1
         if len(self._names) < NAMES_KEPT:
             self._names.append(name)
-            logger.warning("%s/%s is missing or cannot be read; its row is left out", self._store.uri, name)
+            logger.warning("%s/%s %s; its row is left out", self._store.uri, name, problem)
 
     def _settle(self, video: StoredObject) -> None:
         """Remove a video that no listed commit named. The commit is read anew: the listings are of the past."""
@@ -165,6 +172,15 @@ class _Ahead:
     def step(self) -> None:
         """Go on to the next item."""
         self.first = next(self._items, None)
+
+
+def _video_problem(video: StoredObject | None, sample: CommittedSample) -> str:
+    """Why the stored `video` cannot be the committed one, or nothing."""
+    if video is None:
+        return "is gone"
+    if sample.video_bytes and video.size != sample.video_bytes:
+        return f"has {video.size:,} bytes of {sample.video_bytes:,}"
+    return "" if video.size else "is empty"
 
 
 def _forget_settled_failures(commits: Commits, pool: Executor) -> None:

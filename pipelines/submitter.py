@@ -14,7 +14,7 @@ from actors.engine.request import RunOptions, VideoRequest
 from actors.result import VideoResult
 from cluster.errors import ClusterError, GangError, PabcastError, RequestError
 from cluster.model import ModelNumbers
-from pipelines.commits import Commits, CommittedSample, FailureRecord
+from pipelines.commits import Commits, CommittedSample, FailureRecord, Uncommittable
 from pipelines.desk import RemoteDesk
 from pipelines.video import encode_mp4
 from pipelines.widths import GangConfig
@@ -110,7 +110,10 @@ class Submitter:
         begun = time.monotonic()
         video = await asyncio.to_thread(encode_mp4, result.frames, request.fps)
         encoded = time.monotonic()
-        await asyncio.to_thread(self._commit, request, source, result, video)
+        try:
+            await asyncio.to_thread(self._commit, request, source, result, video)
+        except Uncommittable as error:
+            return await self._fail(request, source, error)
         await self._setup.desk.record("committed", source, sample_id=request.sample_id)
         report = result.report
         parts = Parts(

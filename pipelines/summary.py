@@ -35,7 +35,7 @@ class JobSummary:
     rows: int = 0
     """Videos in the dataset now."""
     missing: int = 0
-    """Commits without their video, or that cannot be read."""
+    """Commits without their whole video, or that cannot be read."""
     missing_names: tuple[str, ...] = ()
     """The first of those, by key."""
     picture: str | None = None
@@ -61,6 +61,7 @@ class JobSummary:
             "uri": self.uri,
             "rows": self.rows,
             "missing": self.missing,
+            "missing_names": list(self.missing_names),
             "failures": [{"source": item.source, "id": item.id, "reason": item.reason} for item in self.failures],
             "part_seconds": {name: round(seconds, 3) for name, seconds in self.parts.items()},
         }
@@ -80,11 +81,13 @@ class JobSummary:
         if hidden:
             lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")
         if self.missing:
-            first = self.missing_names[0]
             lines.append(
-                f"  {self.missing} committed videos are gone or their commits damaged, the first {first}; "
-                "remove their files in _pabcast/commits and run again to make them anew"
+                f"  {self.missing} committed videos are gone or not whole, or their commits are damaged; "
+                f"remove their files in {self.uri}/_pabcast/commits and run again to make them anew"
             )
+            lines += [f"  missing {name}" for name in self.missing_names[:SHOWN_FAILURES]]
+            if self.missing > SHOWN_FAILURES:
+                lines.append(f"  and {self.missing - SHOWN_FAILURES} more")
         shown = f"; some of them in {self.picture}" if self.picture else ""
         lines.append(f"{self.rows} videos in {self.uri}{shown}")
         return "\n".join(lines)

@@ -4,12 +4,22 @@ import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.errors import StoreError
-from pipelines.commits import Commits, CommittedSample, FailureRecord, commit_key, failure_key, row_failure_id
+from pipelines.commits import (
+    Commits,
+    CommittedSample,
+    FailureRecord,
+    Uncommittable,
+    commit_key,
+    failure_key,
+    row_failure_id,
+    video_key,
+)
 from pipelines.store import LocalStore, Store
 from tests.pipelines.racing import race_processes
 from tests.pipelines.samples import VIDEO, request, sample
@@ -120,8 +130,59 @@ def test_a_marker_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     store.put(commit_key("abcd"), b"{")
     with pytest.raises(StoreError, match=r"abcd.json is no commit marker; delete it"):
         Commits(store).read("abcd")
-    with pytest.raises(ValueError, match="not a commit marker"):
+    with pytest.raises(ValueError, match="not an object of JSON"):
         CommittedSample.from_json(b"[]")
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": "abc"},
+        {"seed": True},
+        {"seed": 2**63},
+        {"seconds": None},
+        {"seconds": 10**400},
+        {"prompt": 7},
+        {"prompt": "half \ud800"},
+        {"file_name": None},
+        {"file_name": "../x"},
+        {"sha256": "../x", "file_name": video_key(sample().sample_id, "../x")},
+        {"sample_id": sample(1).sample_id, "file_name": sample(1).file_name},
+        {"video_bytes": "all"},
+    ],
+)
+def test_a_marker_of_wrong_values_is_told(tmp_path: Path, changes: dict[str, object]) -> None:
+    store, row = LocalStore(tmp_path), sample()
+    store.put(commit_key(row.sample_id), json.dumps(json.loads(row.to_json()) | changes).encode())
+    with pytest.raises(StoreError, match="is no commit marker; delete it"):
+        Commits(store).read(row.sample_id)
+
+
+@pytest.mark.parametrize("marker", [b"[]", b"null", b"{}", b"", b"\xff", DEEP])
+def test_a_marker_that_is_no_object_is_told(tmp_path: Path, marker: bytes) -> None:
+    store = LocalStore(tmp_path)
+    store.put(commit_key("abcd"), marker)
+    with pytest.raises(StoreError, match="is no commit marker; delete it"):
+        Commits(store).read("abcd")
+
+
+def test_a_folder_in_the_place_of_a_marker_is_told(tmp_path: Path) -> None:
+    store, row = LocalStore(tmp_path), sample()
+    (tmp_path / commit_key(row.sample_id)).mkdir(parents=True)
+    with pytest.raises(Uncommittable, match=r"\.json is a folder, no commit marker; remove it and run again"):
+        Commits(store).commit(row, VIDEO)
+    assert list(store.list("videos/")) == []
+
+
+def test_a_marker_of_an_earlier_version_has_no_size(tmp_path: Path) -> None:
+    store, row = LocalStore(tmp_path), sample()
+    content = json.loads(row.to_json())
+    del content["video_bytes"]
+    store.put(commit_key(row.sample_id), json.dumps(content).encode())
+    assert Commits(store).read(row.sample_id) == replace(row, video_bytes=0)
 
 
 def test_a_failure_is_recorded_and_cleared_by_the_commit(store: Store) -> None:

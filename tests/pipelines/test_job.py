@@ -161,13 +161,39 @@ def test_a_committed_video_that_is_gone_is_told(warm_pool: PoolClient, make_job:
     gone = next((tmp_path / "out/videos").rglob("*.mp4"))
     gone.unlink()
     summary = run(job)
-    assert (summary.skipped, summary.rows, summary.missing) == (2, 1, 1)
-    assert f"1 committed videos are gone or their commits damaged, the first videos/{gone.parent.name}/{gone.name}" in (
-        summary.spell()
-    )
+    assert (summary.skipped, summary.rows, summary.missing, summary.exit_code) == (2, 1, 1, 0)
+    assert f"run again to make them anew\n  missing videos/{gone.parent.name}/{gone.name}" in summary.spell()
     for commit in (tmp_path / "out/_pabcast/commits").rglob(f"{gone.name.split('-')[0]}.json"):
         commit.unlink()
     assert tally(run(job)) == (2, 1, 1, 0)
+
+
+def test_damaged_videos_and_commits_are_told_and_the_rest_goes_on(
+    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
+) -> None:
+    job = make_job([{"prompt": prompt} for prompt in ("a cat", "a dog", "a fox", "a cow")])
+    run(job)
+    names = sorted(commits(tmp_path / "out"))
+    files = [next((tmp_path / "out/_pabcast/commits").rglob(f"{name}.json")) for name in names]
+    videos = [next((tmp_path / "out/videos").rglob(f"{name}-*.mp4")) for name in names]
+    videos[0].write_bytes(b"")
+    videos[1].write_bytes(videos[1].read_bytes()[:-1])
+    files[2].write_text(json.dumps(json.loads(files[2].read_text()) | {"seed": "abc"}))
+    summary = run(job)
+    assert (tally(summary), summary.rows, summary.missing, summary.exit_code) == ((4, 4, 0, 0), 1, 3, 0)
+    assert set(summary.contract()["missing_names"]) == {
+        str(path.relative_to(tmp_path / "out")) for path in (videos[0], videos[1], files[2])
+    }
+    files[2].unlink()
+    files[2].mkdir()
+    summary = run(job)
+    assert (tally(summary), summary.missing, summary.exit_code) == ((4, 3, 0, 1), 2, 3)
+    assert f"{names[2]}.json is a folder, no commit marker; remove it and run again" in summary.spell()
+    files[2].rmdir()
+    for file in files[:2]:
+        file.unlink()
+    summary = run(job)
+    assert (tally(summary), summary.rows, summary.missing) == ((4, 1, 3, 0), 4, 0)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])

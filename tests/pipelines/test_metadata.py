@@ -1,9 +1,11 @@
 """metadata.parquet says what the commits say, and the output is a VideoFolder."""
 
+import json
 import os
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,44 @@ def test_a_commit_without_its_video_is_left_out_and_named(tmp_path: Path) -> Non
     assert set(result.missing_names) == {gone, commit_key("ee" * 16)}
 
 
+def test_a_video_that_is_not_whole_is_left_out_and_named(store: Store) -> None:
+    commit_many(store, 4)
+    store.put(sample(1).file_name, b"")
+    store.put(sample(2).file_name, VIDEO[:-1])
+    result = compact(store)
+    assert (result.rows, result.removed, result.missing) == (2, 0, 2)
+    assert set(result.missing_names) == {sample(1).file_name, sample(2).file_name}
+
+
+def test_a_video_whose_size_was_not_kept_is_whole_unless_it_is_empty(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    for number, video in enumerate([b"", VIDEO]):
+        row = replace(sample(number), video_bytes=0)
+        store.put(row.file_name, video)
+        store.put(commit_key(row.sample_id), row.to_json())
+    result = compact(store)
+    assert (result.rows, result.missing_names) == (1, (sample(0).file_name,))
+
+
+def test_markers_that_make_no_sense_cost_no_other_row(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    commit_many(store, 3)
+    content = json.loads(sample(0).to_json())
+    damaged = {
+        commit_key(sample(0).sample_id): json.dumps(content | {"seed": "abc"}).encode(),
+        commit_key(sample(1).sample_id): json.dumps(content | {"file_name": "../x"}).encode(),
+        commit_key("ee" * 16): b"[" * 100_000,
+        f"_pabcast/commits/zz/{sample(2).sample_id}.json": sample(2).to_json(),
+        "_pabcast/commits/.json": b"{}",
+    }
+    for key, marker in damaged.items():
+        store.put(key, marker)
+    result = compact(store)
+    assert (result.rows, result.removed) == (1, 0)
+    assert set(result.missing_names) == set(damaged)
+    assert [row["sample_id"] for row in rows_of(store)] == [sample(2).sample_id]
+
+
 def test_failures_of_committed_samples_are_forgotten(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     commits = Commits(store)
@@ -158,7 +198,7 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path: Path, monkeypatch: pyte
         store = LocalStore(tmp_path / str(count))
         for number in range(count):
             row = sample(number, prompt=f"{number} " + "x" * 2000)
-            for key, data in ((commit_key(row.sample_id), row.to_json()), (row.file_name, b"")):
+            for key, data in ((commit_key(row.sample_id), row.to_json()), (row.file_name, VIDEO)):
                 path = store.root / key
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
