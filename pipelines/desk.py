@@ -87,3 +87,12 @@ class RemoteDesk:
         """As `Ledger.failures`."""
         answer: list[Entry] = ray.get(self.actor.failures.remote())
         return answer
+
+    def see_many(self, sample_ids: Sequence[str]) -> None:
+        """As `Ledger.see_many`."""
+        ray.get(self.actor.see_many.remote(sample_ids))
+
+    def unseen(self) -> tuple[int, list[str]]:
+        """As `Ledger.unseen`."""
+        answer: tuple[int, list[str]] = ray.get(self.actor.unseen.remote())
+        return answer

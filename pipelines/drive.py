@@ -10,6 +10,7 @@ from actors.pool_client import PoolClient
 from actors.spec import PoolSpec
 from actors.status import PoolStatus
 from cluster.errors import ClusterError, PabcastError
+from pipelines.audit import AuditResult, audit
 from pipelines.desk import RemoteDesk
 from pipelines.interrupts import Interrupts
 from pipelines.job_check import CheckedJob
@@ -33,6 +34,7 @@ class Tale:
     status: PoolStatus | None = None
     """The pool's last word; None if none was needed."""
     part_seconds: Counter[str] = field(default_factory=Counter)
+    audit: AuditResult = field(default_factory=AuditResult)
     problem: PabcastError | None = None
     """Why the run could not go on."""
 
@@ -74,7 +76,15 @@ class Drive:
             self._leave_pool()
             drain.join(LEAVE_TIMEOUT_S)
         self._look()
+        if self.tale.problem is None and not drain.is_alive():
+            self._audit()
         return self.tale
+
+    def _audit(self) -> None:
+        try:
+            self.tale.audit = audit(self._job.store, self._desk)
+        except PabcastError as error:
+            self._give_up(error)
 
     def _look(self) -> None:
         self.tale.counts, wanted = self._desk.look()

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from cluster.errors import ClusterError, PabcastError, StoreError
+from pipelines.audit import audit
 from pipelines.config import JobConfig
 from pipelines.contact_sheet import write_contact_sheet
 from pipelines.drive import Drive, Tale
@@ -59,7 +60,7 @@ def _look_or_drive(job: CheckedJob, progress: Progress, interrupts: Interrupts) 
         return Tale()
     if ledger is not None:
         progress.say("nothing is left to make")
-        return Tale(counts=ledger.counts(), failures=ledger.failures())
+        return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger))
     with ray_session(job.config.cluster):
         interrupts.listen()
         with Drive(job, progress, interrupts) as drive:
@@ -96,8 +97,9 @@ def _summarise(job: CheckedJob, tale: Tale, found: CompactResult, picture: str |
         gang_busy_fraction=tale.status.gang_busy_fraction if tale.status else 0.0,
         uri=job.store.uri,
         rows=found.rows,
-        missing=found.missing,
-        missing_names=found.missing_names,
+        missing=found.missing + tale.audit.lost,
+        missing_names=tale.audit.lost_names + found.missing_names,
+        lost=tale.audit.lost,
         picture=picture,
         failures=tuple(Failure(source=item.source, id=item.id, reason=item.reason) for item in tale.failures),
         parts=dict(tale.part_seconds),
@@ -105,5 +107,5 @@ def _summarise(job: CheckedJob, tale: Tale, found: CompactResult, picture: str |
 
 
 def _going_on(problem: PabcastError, summary: JobSummary) -> str:
-    done = summary.skipped + summary.committed
+    done = summary.skipped + summary.committed - summary.lost
     return f"{problem}; {done} videos are committed; run the same command again to go on"

@@ -12,7 +12,7 @@ import ray
 Outcome = Literal["failed", "skipped", "committed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _RANK = {"": 0, "failed": 1, "skipped": 2, "committed": 3}
-FAILURES_KEPT = 20
+FAILURES_KEPT = UNSEEN_KEPT = 20
 CACHE_KIB = 8192
 
 
@@ -62,7 +62,9 @@ class Ledger:
         self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute("CREATE TABLE claims (sample_id TEXT PRIMARY KEY, source TEXT) WITHOUT ROWID")
+        self._database.execute(
+            "CREATE TABLE claims (sample_id TEXT PRIMARY KEY, source TEXT, seen INTEGER DEFAULT 0) WITHOUT ROWID"
+        )
         self._database.execute("CREATE TABLE outcomes (source TEXT PRIMARY KEY, outcome TEXT) WITHOUT ROWID")
 
     def claim(self, sample_id: str, source: str) -> bool:
@@ -115,13 +117,29 @@ class Ledger:
         with self._lock:
             return list(self._failures.values())
 
+    def see_many(self, sample_ids: Sequence[str]) -> None:
+        """Note that these samples have a commit in the store."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany(
+                "UPDATE claims SET seen = 1 WHERE sample_id = ?", [(_text(sample_id),) for sample_id in sample_ids]
+            )
+
+    def unseen(self) -> tuple[int, list[str]]:
+        """How many samples count as committed or skipped and were not noted by `see_many`, and the first 20."""
+        query = "FROM claims JOIN outcomes USING (source) WHERE outcome IN ('skipped', 'committed') AND NOT seen"
+        with self._lock:
+            (count,) = self._database.execute(f"SELECT COUNT(*) {query}").fetchone()
+            first = self._database.execute(f"SELECT sample_id {query} ORDER BY sample_id LIMIT {UNSEEN_KEPT}")
+            return int(count), [str(row[0]) for row in first]
+
     def close(self) -> None:
         """Drop the database."""
         self._database.close()
 
     def _claim(self, sample_id: str, source: str) -> bool:
         self._move(source, "")
-        self._database.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (sample_id, source))
+        self._database.execute("INSERT OR IGNORE INTO claims (sample_id, source) VALUES (?, ?)", (sample_id, source))
         row = self._database.execute("SELECT source FROM claims WHERE sample_id = ?", (sample_id,)).fetchone()
         return bool(row[0] == source)
 

@@ -35,9 +35,11 @@ class JobSummary:
     rows: int = 0
     """Videos in the dataset now."""
     missing: int = 0
-    """Commits without their whole video, or that cannot be read."""
+    """Commits without their whole video, that cannot be read, or that are gone."""
     missing_names: tuple[str, ...] = ()
     """The first of those, by key."""
+    lost: int = 0
+    """How many of the missing count as committed or skipped here and have no commit any more."""
     picture: str | None = None
     """Key of a picture of some of its videos, if one was drawn."""
     failures: tuple[Failure, ...] = ()
@@ -46,8 +48,8 @@ class JobSummary:
 
     @property
     def exit_code(self) -> int:
-        """0: every row is committed; 3: some failed."""
-        return SOME_FAILED if self.failed else DONE
+        """0: every row is committed; 3: some failed, or their commits were removed while the job ran."""
+        return SOME_FAILED if self.failed or self.lost else DONE
 
     def contract(self) -> dict[str, Any]:
         """The JSON object of `run`."""
@@ -82,8 +84,8 @@ class JobSummary:
             lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")
         if self.missing:
             lines.append(
-                f"  {self.missing} committed videos are gone or not whole, or their commits are damaged; "
-                f"remove their files in {self.uri}/_pabcast/commits and run again to make them anew"
+                f"  {self.missing} committed videos are gone or not whole, or their commits are gone or damaged; remove "
+                f"what is left of them in {self.uri}/_pabcast/commits and run again to make them anew"
             )
             lines += [f"  missing {name}" for name in self.missing_names[:SHOWN_FAILURES]]
             if self.missing > SHOWN_FAILURES:

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,34 @@ def test_damaged_videos_and_commits_are_told_and_the_rest_goes_on(
         file.unlink()
     summary = run(job)
     assert (tally(summary), summary.rows, summary.missing) == ((4, 1, 3, 0), 4, 0)
+
+
+def test_an_output_that_is_emptied_while_the_job_runs_is_told(
+    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
+) -> None:
+    job = make_job([{"prompt": f"cat {number}"} for number in range(6)], sampling={"steps": 20}, flight=1)
+    gone: list[str] = []
+
+    def empty() -> None:
+        while len(commits(tmp_path / "out")) < 2:
+            time.sleep(0.01)
+        for suffix in ("mp4", "json"):
+            for file in (tmp_path / "out").rglob(f"*.{suffix}"):
+                file.unlink()
+                gone.extend([file.name] if suffix == "json" else [])
+
+    thread = threading.Thread(target=empty)
+    thread.start()
+    summary = run(job)
+    thread.join()
+    assert 2 <= len(gone) < 6
+    assert tally(summary) == (6, 0, 6, 0)
+    assert (summary.rows, summary.missing, summary.exit_code) == (6 - len(gone), len(gone), 3)
+    assert {name.rpartition("/")[2] for name in summary.missing_names} == set(gone)
+    told = summary.contract()
+    assert told["rows"] + told["missing"] == told["committed"]
+    summary = run(job)
+    assert (tally(summary), summary.rows, summary.missing) == ((6, 6 - len(gone), len(gone), 0), 6, 0)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])

@@ -62,6 +62,18 @@ def test_the_last_failures_are_kept() -> None:
     assert ledger.counts().failed == 10
 
 
+def test_samples_that_were_made_and_have_no_commit_any_more_are_found() -> None:
+    ledger = Ledger()
+    for number in range(100):
+        ledger.claim(f"{number:02}", f"x:{number}")
+        ledger.record(("committed", "skipped", "failed", "committed")[number % 4], f"x:{number}")
+    ledger.claim("open", "x:100")
+    ledger.see_many([f"{number:02}" for number in range(0, 100, 4)] + ["of another job"])
+    count, first = ledger.unseen()
+    assert count == 50
+    assert first == [f"{number:02}" for number in range(100) if number % 4 in (1, 3)][:20]
+
+
 def test_an_outcome_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match="'done' is no outcome; use one of failed, skipped, committed"):
         Ledger().record("done", "x:1")  # type: ignore[arg-type]
