@@ -16,7 +16,7 @@ from cluster.errors import ConfigError
 from cluster.pab import PabConfig
 from pipelines.models import KnownModel, find_model
 from pipelines.pab_text import read_pab
-from pipelines.places import find_shipped
+from pipelines.places import check_uri, find_shipped
 from pipelines.sampling import Sampling
 from pipelines.strict import build
 from pipelines.widths import GangConfig
@@ -30,6 +30,9 @@ class InputConfig:
     path: str
     """A file, a folder or s3://...; parquet, jsonl, csv or txt by suffix."""
 
+    def __post_init__(self) -> None:
+        check_uri(self.path, "input.path")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
@@ -37,6 +40,9 @@ class OutputConfig:
 
     uri: str
     """A folder or s3://bucket/prefix."""
+
+    def __post_init__(self) -> None:
+        check_uri(self.uri, "output.uri")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 That folder is the repository's root in a checkout and site-packages in an installation.
 """
 
-import os
+import re
 from pathlib import Path
 
 from cluster.errors import ConfigError
@@ -19,21 +19,31 @@ def config_folders(kind: str) -> list[Path]:
     return [folder for folder in dict.fromkeys(path.resolve() for path in folders) if folder.is_dir()]
 
 
+def check_uri(uri: str, what: str) -> None:
+    """Raise `ConfigError`, which calls the uri `what` and does not repeat it, if it carries credentials."""
+    scheme, _, rest = uri.partition("://")
+    if scheme.lower() != "file" and re.search("[@:]", rest.partition("/")[0]):
+        raise ConfigError(
+            f"{what} has : or @ where {scheme}:// has its bucket, as if it carried credentials; give "
+            "s3://bucket/prefix, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+
+
 def user_path(text: str, what: str) -> Path:
     """The path that a person wrote, its ``~`` expanded; whether it is there is not looked at.
 
     Raises `ConfigError`, which calls the path `what`, if no file system could hold it.
     """
     try:
-        longest = max(len(os.fsencode(name)) for name in text.split("/"))
+        size, longest = len(text.encode()), max(len(name.encode()) for name in text.split("/"))
     except UnicodeEncodeError:
-        raise ConfigError(f"{what} {text!r} is not text; give a path") from None
+        raise ConfigError(f"{what} {text!r} is not UTF-8; rename it") from None
     if "\0" in text:
         raise ConfigError(f"{what} {text!r} has a NUL character, which no path can hold; leave it out")
-    if longest > LONGEST_NAME_BYTES or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
+    if longest > LONGEST_NAME_BYTES or size > LONGEST_PATH_BYTES:
         raise ConfigError(
             f"{what} {text[:40]}… is too long: one of its names has {longest} bytes of at most {LONGEST_NAME_BYTES}, "
-            f"the whole {len(os.fsencode(text))} of at most {LONGEST_PATH_BYTES}; give a shorter one"
+            f"the whole {size} of at most {LONGEST_PATH_BYTES}; give a shorter one"
         )
     try:
         return Path(text).expanduser()

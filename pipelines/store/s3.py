@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from cluster.errors import ConfigError
 from pipelines.store.interface import NotFound, StoredObject, check_key
 from pipelines.store.s3_errors import code_of, explain, is_transient, is_unreachable, status_of
 from pipelines.store.s3_file import S3File
@@ -191,10 +192,13 @@ class S3Store:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
+        self._check_endpoint(self._endpoint())
         try:
-            return session.client("s3", config=config, region_name=session.region_name or DEFAULT_REGION)
+            client = session.client("s3", config=config, region_name=session.region_name or DEFAULT_REGION)
         except ValueError as error:  # a malformed endpoint
             raise explain(error, endpoint=self._endpoint(), bucket=self.bucket) from error
+        self._check_endpoint(client.meta.endpoint_url)  # of a file of settings
+        return client
 
     def _call(self, attempt: Callable[[], T], key: str = "") -> T:
         """Run `attempt` until it succeeds, cannot succeed or patience ends; then `StoreError` in one sentence."""
@@ -208,6 +212,14 @@ class S3Store:
             return retrying(attempt)
         except (BotoCoreError, ClientError) as error:
             raise explain(error, endpoint=self._endpoint(), bucket=self.bucket, key=key) from error
+
+    @staticmethod
+    def _check_endpoint(url: str) -> None:
+        if "@" in url:
+            raise ConfigError(
+                "the S3 endpoint has a @, as if it carried a user and a password; leave them out of AWS_ENDPOINT_URL "
+                "and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
 
     def _endpoint(self) -> str:
         if self._made is not None:

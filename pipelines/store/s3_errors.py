@@ -1,7 +1,5 @@
 """What an error of an S3-compatible store means: worth another try, or one sentence for a person."""
 
-from urllib.parse import urlsplit
-
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -51,15 +49,9 @@ def is_transient(error: BaseException) -> bool:
     return is_unreachable(error) or isinstance(error, ResponseParserError)
 
 
-def shown_endpoint(url: str) -> str:
-    """The endpoint without a user and password that its URL may carry."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
 def explain(error: Exception, *, endpoint: str, bucket: str, key: str = "") -> StoreError:
     """One sentence: what failed, where, and what to do. Nothing of a request's headers or keys is in it."""
-    where = f"bucket {bucket} at {shown_endpoint(endpoint)}"
+    where = f"bucket {bucket} at {endpoint}"
     if isinstance(error, ClientError):
         return _explain_answer(error, where, key)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):

@@ -3,6 +3,7 @@
 import io
 import pickle
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -123,14 +124,53 @@ def test_a_store_pickles_after_use(store: Store) -> None:
 
 def test_a_uri_names_a_store(tmp_path: Path) -> None:
     assert isinstance(open_store(str(tmp_path)), LocalStore)
-    assert open_store(f"file://{tmp_path}/a%20b").uri == f"{tmp_path}/a b"
+    assert open_store(f"file://{tmp_path}/a%20b#c?d@e:f").uri == f"{tmp_path}/a b#c?d@e:f"
+    assert open_store(f"FILE://localhost{tmp_path}").uri == str(tmp_path)
     store = open_store("s3://bucket/some//prefix/")
     assert isinstance(store, S3Store)
     assert store.uri == "s3://bucket/some/prefix"
     assert open_store("s3://bucket").uri == "s3://bucket"
 
 
-@pytest.mark.parametrize("uri", ["", "gs://bucket/x", "s3://", "s3:///prefix", "s3://bucket/../x"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "gs://bucket/x",
+        "s3://",
+        "s3:///prefix",
+        "s3://bucket/../x",
+        "s3:/bucket/x",
+        "s3:bucket",
+        "file:/x",
+        "file://out/demo",
+        "~nosuchperson/x",
+        "x" * 300,
+        "x/" * 2100,
+        "a\0b",
+        "s3://bucket/a\0b",
+        "a\udcff",
+    ],
+)
 def test_a_uri_that_names_none_is_a_config_error(uri: str) -> None:
-    with pytest.raises(ConfigError, match=r"give|names"):
+    with pytest.raises(ConfigError, match=r"give|names|write|leave|rename") as raised:
         open_store(uri)
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("uri", ["s3://KEY:hunter2@bucket/x", "s3://KEY:hun/ter2@bucket", "http://me:hunter2@host/x"])
+def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(ConfigError, match="as if it carried credentials; give s3://bucket/prefix") as raised:
+        open_store(uri, "output.uri")
+    assert "ter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("url", ["http://me:hunter2@127.0.0.1:9", "http://me:hun/ter2@127.0.0.1:9"])
+def test_credentials_in_the_endpoint_are_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(ConfigError, match="the S3 endpoint has a @") as raised:
+        open_store("s3://bucket/x").put("key", b"")
+    assert "ter2" not in "".join(traceback.format_exception(raised.value))

@@ -151,11 +151,6 @@ def test_denied_access_is_told_without_the_secrets(real_s3_server: S3Server, mon
     assert "somebody-else" not in message
 
 
-def test_a_password_in_the_endpoint_is_not_shown(monkeypatch: pytest.MonkeyPatch, s3_uri: str) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:hunter2@127.0.0.1:9")
-    assert "hunter2" not in probed(s3_uri)
-
-
 def test_a_store_without_conditional_puts_is_no_lock(s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Overwriting(S3Store):
         """Like stores that ignore If-None-Match."""
