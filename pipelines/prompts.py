@@ -62,6 +62,9 @@ def check_input(uri: str) -> InputInfo:
         raise ConfigError(f"input.path {uri} holds no files; give a file or folder with one of {known}")
     if not readable:
         raise ConfigError(f"input.path {uri} holds {found[0].key}, whose suffix is not one of {known}")
+    foreign = [item.key for item in readable if not _is_utf8(item.key)]
+    if foreign:
+        raise ConfigError(f"input.path {uri} holds a file whose name is not UTF-8, {foreign[0]!r}; rename it")
     kinds = sorted({formats[item.key] or "" for item in readable})
     if len(kinds) > 1:
         raise ConfigError(f"input.path {uri} mixes {' and '.join(kinds)} files; name one file or part them by folder")
@@ -95,12 +98,14 @@ def read_rows(uri: str | InputInfo, *, num_cpus: float = READ_CPUS) -> "ray.data
 
 def _find(uri: str) -> tuple[Store, list[StoredObject]]:
     """The store and the files of an input, hidden ones left out."""
-    store = open_store(uri)
+    store = open_store(uri, "input.path")
     if isinstance(store, LocalStore):
         if store.root.is_file():
             folder: Store = LocalStore(store.root.parent)
             return folder, _only(folder, store.root.name)
         if not store.root.is_dir():
+            if store.root.exists():
+                raise ConfigError(f"input.path {uri} is a pipe or a device, which cannot be read twice; give a file")
             raise ConfigError(f"input.path {uri} does not exist; give a file, a folder or s3://bucket/prefix")
         return store, list(_visible(store.list()))
     if not isinstance(store, S3Store):
@@ -132,6 +137,11 @@ def _visible(items: Iterator[StoredObject]) -> Iterator[StoredObject]:
 
 def _format_of(key: str) -> str | None:
     return FORMATS.get(PurePosixPath(key).suffix.lower())
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether the bytes of a file's name, as Python gives them, are UTF-8."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _columns(store: Store, item: StoredObject, format_: str) -> tuple[str, ...]:

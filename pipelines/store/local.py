@@ -91,7 +91,10 @@ class LocalStore:
         return self.stat(key) is not None
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """The objects whose keys start with `prefix`, in the order of their keys, a folder at a time."""
+        """The objects whose keys start with `prefix`, in the order of their keys, a folder at a time.
+
+        Pipes, sockets, devices and links that lead nowhere are no objects: to open one may wait for ever.
+        """
         folder = prefix.rpartition("/")[0]
         if folder:
             check_key(folder)
@@ -159,7 +162,7 @@ class LocalStore:
                 entries = [
                     (f"{before}{entry.name}/" if entry.is_dir() else before + entry.name, entry)
                     for entry in os.scandir(folder)
-                    if not _is_internal(entry.name)
+                    if not _is_internal(entry.name) and (entry.is_dir() or entry.is_file())
                 ]
             except FileNotFoundError:
                 return

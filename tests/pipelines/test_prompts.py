@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,20 @@ def test_a_folder_is_read_in_the_order_of_its_names_without_hidden_files(tmp_pat
     info = check_input(str(tmp_path))
     assert [item.key for item in info.files] == ["a/c.jsonl", "b.jsonl"]
     assert (info.format, info.columns, info.ignored_columns) == ("jsonl", ("prompt", "note"), ("note",))
+
+
+def test_pipes_are_no_prompts(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    assert "is a pipe or a device" in told(tmp_path / "pipe.jsonl")
+    assert "holds no files" in told(tmp_path)
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}')
+    assert [item.key for item in check_input(str(tmp_path)).files] == ["a.jsonl"]
+
+
+def test_a_file_whose_name_is_not_utf8_is_told(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.txt")).write_text("a cat")
+    assert "holds a file whose name is not UTF-8, '\\udcff.txt'; rename it" in told(tmp_path)
 
 
 def test_a_bucket_that_is_not_there_is_a_config_error(s3_server: S3Server, s3_uri: str) -> None:
