@@ -8,7 +8,7 @@ from cluster.shape import Shape
 from pipelines.config import JobConfig
 from pipelines.prompts import InputInfo, check_input
 from pipelines.rows import RowDefaults, check_shape
-from pipelines.store import ProbeResult, Store, open_store, probe
+from pipelines.store import LocalStore, ProbeResult, S3Store, Store, open_store, probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,9 @@ def check_job(config: JobConfig) -> CheckedJob:
         raise ConfigError(f"sampling: {error}") from error
     if config.pab.mlp is not None:
         _check_blocks(config.pab.mlp.blocks, card.numbers.num_layers)
+    store = open_store(config.output.uri, "output.uri")
+    _check_apart(open_store(config.input.path, "input.path"), store)
     found = check_input(config.input.path)
-    store = open_store(config.output.uri)
     return CheckedJob(config=config, card=card, input=found, store=store, probe=probe(store))
 
 
@@ -60,3 +61,24 @@ def _check_blocks(blocks: tuple[int, ...], num_layers: int) -> None:
     beyond = [block for block in blocks if block >= num_layers]
     if beyond:
         raise ConfigError(f"pab.mlp.blocks has {beyond[0]}; the model's layers are 0 to {num_layers - 1}")
+
+
+def _check_apart(source: Store, output: Store) -> None:
+    """Results that lie among the prompts would be read as prompts by the next run."""
+    there, here = _steps(source), _steps(output)
+    if there[: len(here)] != here[: len(there)]:
+        return
+    relation = "is the same as" if there == here else "is inside" if len(here) > len(there) else "holds"
+    raise ConfigError(
+        f"output.uri {output.uri} {relation} input.path {source.uri}, and results must not mix with prompts; "
+        "give two places of which neither is inside the other"
+    )
+
+
+def _steps(store: Store) -> tuple[str, ...]:
+    """The folders on the way to a store."""
+    if isinstance(store, LocalStore):
+        return store.root.resolve().parts
+    if isinstance(store, S3Store):
+        return ("s3:", store.bucket, *store.prefix.split("/")) if store.prefix else ("s3:", store.bucket)
+    raise TypeError(f"{store!r} has no known place")
