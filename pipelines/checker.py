@@ -12,8 +12,7 @@ import pyarrow as pa
 from actors.engine.request import VideoRequest
 from pipelines.commits import Commits, FailureRecord, row_failure_id
 from pipelines.ledger import Entry
-from pipelines.rows import BadRow, RowDefaults, bad_row, duplicate_reason, next_seed, read_row
-from pipelines.sampling import limit_problem
+from pipelines.rows import BadRow, RowDefaults, bad_row, duplicate_reason, later_seed, read_row
 
 LOOKUPS = 16
 """How many samples are looked up in the store at once."""
@@ -35,6 +34,10 @@ class Claims(Protocol):
 
     def claim_many(self, claims: Sequence[tuple[str, str]]) -> list[bool]:
         """Which (sample_id, source) are the first to ask for their sample."""
+        ...
+
+    def place_many(self, asked: Sequence[tuple[str, str]]) -> list[int]:
+        """How many sources asked for each sample before its (sample_id, source)."""
         ...
 
     def record_many(self, entries: Sequence[Entry]) -> None:
@@ -85,31 +88,30 @@ class Checker:
         return read_row(fields, source, self.defaults)
 
     def _claim(self, wanted: Sequence[Wanted]) -> tuple[list[Wanted], list[BadRow]]:
-        """Claim the samples: a line of txt cannot carry a seed and takes the next free one, another row is refused."""
-        claims = [(item.request.sample_id, item.source) for item in wanted]
+        """Claim the samples; a row that asks for what an earlier one asked for is refused."""
+        placed, refused = self._place(wanted)
+        claims = [(item.request.sample_id, item.source) for item in placed]
         answers = self.ledger.claim_many(claims) if claims else []
-        claimed: list[Wanted] = []
-        refused: list[BadRow] = []
-        for item, is_ours in zip(wanted, answers, strict=True):
-            if is_ours:
-                claimed.append(item)
-            elif _is_line(item.source) and (free := self._next_free(item)):
-                claimed.append(free)
-            else:
-                name = item.request.id or ""
-                refused.append(BadRow(source=item.source, reason=duplicate_reason(item.request), id=name))
+        claimed = [item for item, is_ours in zip(placed, answers, strict=True) if is_ours]
+        refused += [_refuse(item) for item, is_ours in zip(placed, answers, strict=True) if not is_ours]
         return claimed, refused
 
-    def _next_free(self, item: Wanted) -> Wanted | None:
-        """The sample with the next seed that nobody asked for; None if the seeds are used up."""
-        request = item.request
-        is_ours = False
-        while not is_ours:
-            request = next_seed(request)
-            if limit_problem("seed", request.seed):
-                return None
-            (is_ours,) = self.ledger.claim_many([(request.sample_id, item.source)])
-        return Wanted(source=item.source, request=request)
+    def _place(self, wanted: Sequence[Wanted]) -> tuple[list[Wanted], list[BadRow]]:
+        """A line of txt cannot carry a seed: of equal ones, each takes the next, by the order in which they ask.
+
+        All lines share the job's seed, so equal ones take the same seeds in whatever order they are checked.
+        """
+        lines = [item for item in wanted if _is_line(item.source)]
+        placed = [item for item in wanted if not _is_line(item.source)]
+        refused: list[BadRow] = []
+        places = self.ledger.place_many([(item.request.sample_id, item.source) for item in lines]) if lines else []
+        for item, place in zip(lines, places, strict=True):
+            request = later_seed(item.request, place)
+            if request is None:
+                refused.append(_refuse(item))
+            else:
+                placed.append(Wanted(source=item.source, request=request))
+        return placed, refused
 
     def _fail(self, row: BadRow) -> None:
         self.commits.fail(
@@ -128,6 +130,10 @@ class Checker:
         ]
         if entries:
             self.ledger.record_many(entries)
+
+
+def _refuse(item: Wanted) -> BadRow:
+    return BadRow(source=item.source, reason=duplicate_reason(item.request), id=item.request.id or "")
 
 
 def _number_samples(requests: Sequence[VideoRequest], source: str) -> list[Wanted]:

@@ -6,7 +6,10 @@ from typing import Any
 
 import ray
 
+from cluster.errors import ClusterError
 from pipelines.ledger import Entry, Ledger, LedgerCounts, Outcome
+
+GONE = "the job's desk is gone: the process that counts its rows died"
 
 
 class Desk(Ledger):
@@ -43,7 +46,10 @@ class Desk(Ledger):
 
 @dataclass(frozen=True)
 class RemoteDesk:
-    """A desk in a process of its own, which uses no CPU slot and ends with its last handle; it pickles."""
+    """A desk in a process of its own, which uses no CPU slot and ends with its last handle; it pickles.
+
+    Its methods raise `ClusterError` once that process is gone.
+    """
 
     actor: Any
 
@@ -54,45 +60,63 @@ class RemoteDesk:
 
     def claim_many(self, claims: Sequence[tuple[str, str]]) -> list[bool]:
         """As `Ledger.claim_many`."""
-        answers: list[bool] = ray.get(self.actor.claim_many.remote(claims))
+        answers: list[bool] = _ask(self.actor.claim_many.remote(claims))
         return answers
+
+    def place_many(self, asked: Sequence[tuple[str, str]]) -> list[int]:
+        """As `Ledger.place_many`."""
+        places: list[int] = _ask(self.actor.place_many.remote(asked))
+        return places
 
     def record_many(self, entries: Sequence[Entry]) -> None:
         """As `Ledger.record_many`."""
-        ray.get(self.actor.record_many.remote(entries))
+        _ask(self.actor.record_many.remote(entries))
 
     async def record(self, outcome: Outcome, source: str, **about: str) -> None:
         """As `Ledger.record`."""
-        await self.actor.record.remote(outcome, source, **about)
+        try:
+            await self.actor.record.remote(outcome, source, **about)
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError(GONE) from error
 
     async def ask_for_pool(self) -> tuple[Any, bool]:
         """As `Desk.ask_for_pool`."""
-        answer: tuple[Any, bool] = await self.actor.ask_for_pool.remote()
+        try:
+            answer: tuple[Any, bool] = await self.actor.ask_for_pool.remote()
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError(GONE) from error
         return answer
 
     def open_pool(self, client: Any) -> None:
         """As `Desk.open_pool`."""
-        ray.get(self.actor.open_pool.remote(client))
+        _ask(self.actor.open_pool.remote(client))
 
     def close_pool(self) -> None:
         """As `Desk.close_pool`."""
-        ray.get(self.actor.close_pool.remote())
+        _ask(self.actor.close_pool.remote())
 
-    def look(self) -> tuple[LedgerCounts, bool]:
-        """As `Desk.look`."""
-        answer: tuple[LedgerCounts, bool] = ray.get(self.actor.look.remote())
+    def look(self, timeout_s: float) -> tuple[LedgerCounts, bool]:
+        """As `Desk.look`; `TimeoutError` if the answer takes longer."""
+        answer: tuple[LedgerCounts, bool] = _ask(self.actor.look.remote(), timeout_s)
         return answer
 
-    def failures(self) -> list[Entry]:
-        """As `Ledger.failures`."""
-        answer: list[Entry] = ray.get(self.actor.failures.remote())
+    def failures(self, timeout_s: float | None = None) -> list[Entry]:
+        """As `Ledger.failures`; `TimeoutError` if the answer takes longer."""
+        answer: list[Entry] = _ask(self.actor.failures.remote(), timeout_s)
         return answer
 
     def see_many(self, sample_ids: Sequence[str]) -> None:
         """As `Ledger.see_many`."""
-        ray.get(self.actor.see_many.remote(sample_ids))
+        _ask(self.actor.see_many.remote(sample_ids))
 
     def unseen(self) -> tuple[int, list[str]]:
         """As `Ledger.unseen`."""
-        answer: tuple[int, list[str]] = ray.get(self.actor.unseen.remote())
+        answer: tuple[int, list[str]] = _ask(self.actor.unseen.remote())
         return answer
+
+
+def _ask(answer: Any, timeout_s: float | None = None) -> Any:
+    try:
+        return ray.get(answer, timeout=timeout_s)
+    except ray.exceptions.RayActorError as error:
+        raise ClusterError(GONE) from error

@@ -65,6 +65,11 @@ class Ledger:
         self._database.execute(
             "CREATE TABLE claims (sample_id TEXT PRIMARY KEY, source TEXT, seen INTEGER DEFAULT 0) WITHOUT ROWID"
         )
+        self._database.execute(
+            "CREATE TABLE places (sample_id TEXT, source TEXT, place INTEGER, PRIMARY KEY (sample_id, source)) "
+            "WITHOUT ROWID"
+        )
+        self._database.execute("CREATE TABLE queues (sample_id TEXT PRIMARY KEY, length INTEGER) WITHOUT ROWID")
         self._database.execute("CREATE TABLE outcomes (source TEXT PRIMARY KEY, outcome TEXT) WITHOUT ROWID")
 
     def claim(self, sample_id: str, source: str) -> bool:
@@ -76,6 +81,12 @@ class Ledger:
         with self._lock, self._database:
             self._database.execute("BEGIN")
             return [self._claim(_text(sample_id), _text(source)) for sample_id, source in claims]
+
+    def place_many(self, asked: Sequence[tuple[str, str]]) -> list[int]:
+        """How many other sources asked for the sample before: of each (sample_id, source), the same whenever asked."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            return [self._place(_text(sample_id), _text(source)) for sample_id, source in asked]
 
     def owner(self, sample_id: str) -> str | None:
         """The source that claimed a sample."""
@@ -142,6 +153,17 @@ class Ledger:
         self._database.execute("INSERT OR IGNORE INTO claims (sample_id, source) VALUES (?, ?)", (sample_id, source))
         row = self._database.execute("SELECT source FROM claims WHERE sample_id = ?", (sample_id,)).fetchone()
         return bool(row[0] == source)
+
+    def _place(self, sample_id: str, source: str) -> int:
+        key = (sample_id, source)
+        row = self._database.execute("SELECT place FROM places WHERE sample_id = ? AND source = ?", key).fetchone()
+        if row is not None:
+            return int(row[0])
+        self._database.execute("INSERT OR IGNORE INTO queues VALUES (?, 0)", (sample_id,))
+        query = "UPDATE queues SET length = length + 1 WHERE sample_id = ? RETURNING length - 1"
+        (place,) = self._database.execute(query, (sample_id,)).fetchone()
+        self._database.execute("INSERT INTO places VALUES (?, ?, ?)", (*key, place))
+        return int(place)
 
     def _record(self, entry: Entry) -> None:
         source = _text(entry.source)

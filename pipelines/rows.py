@@ -66,9 +66,10 @@ def bad_row(fields: Fields, source: str, reason: str) -> BadRow:
     return BadRow(source=source, reason=reason, id=name)
 
 
-def next_seed(request: VideoRequest) -> VideoRequest:
-    """The same request with the next seed."""
-    return replace(request, seed=request.seed + 1)
+def later_seed(request: VideoRequest, places: int) -> VideoRequest | None:
+    """The same request with a seed `places` further on; None if there is no such seed."""
+    seed = request.seed + places
+    return None if limit_problem("seed", seed) else replace(request, seed=seed)
 
 
 def duplicate_reason(request: VideoRequest) -> str:

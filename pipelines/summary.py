@@ -84,8 +84,8 @@ class JobSummary:
             lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")
         if self.missing:
             lines.append(
-                f"  {self.missing} committed videos are gone or not whole, or their commits are gone or damaged; remove "
-                f"what is left of them in {self.uri}/_pabcast/commits and run again to make them anew"
+                f"  {self.missing} committed videos are gone or not whole, or their commits are gone or damaged; "
+                f"remove what is left of them in {self.uri}/_pabcast/commits and run again to make them anew"
             )
             lines += [f"  missing {name}" for name in self.missing_names[:SHOWN_FAILURES]]
             if self.missing > SHOWN_FAILURES:

@@ -19,6 +19,12 @@ def test_the_first_source_of_a_sample_has_it() -> None:
     assert ledger.claim_many([("b", "x:3"), ("a", "x:4"), ("b", "x:3")]) == [True, False, True]
 
 
+def test_sources_that_ask_for_the_same_have_places_and_keep_them() -> None:
+    ledger = Ledger()
+    assert ledger.place_many([("a", "x:1"), ("a", "x:2"), ("b", "x:3"), ("a", "x:1")]) == [0, 1, 0, 0]
+    assert ledger.place_many([("a", "x:4"), ("a", "x:2"), ("b", "näme \udcff:1")]) == [2, 1, 1]
+
+
 def test_one_of_many_threads_claims_a_sample() -> None:
     ledger = Ledger()
     barrier = threading.Barrier(8)
