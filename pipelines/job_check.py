@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from actors.engine import ModelCard, inspect_model
+from actors.engine import ModelCard
 from cluster.errors import ConfigError, RequestError
 from cluster.shape import Shape
 from pipelines.config import JobConfig
+from pipelines.models import read_card
+from pipelines.pab_text import check_blocks
 from pipelines.prompts import InputInfo, check_input
 from pipelines.rows import RowDefaults, check_shape
 from pipelines.store import LocalStore, ProbeResult, S3Store, Store, open_store, probe
@@ -42,25 +44,18 @@ def check_job(config: JobConfig) -> CheckedJob:
         ConfigError: a model, an input, a size or a gang's width that cannot work.
         StoreError: the input or the output store cannot be used; told within 15 s.
     """
-    card = inspect_model(config.model.folder)
+    card = read_card(config.model)
     sampling = config.sampling
     shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
     try:
         check_shape(shape, card.numbers, config.gang)
     except RequestError as error:
         raise ConfigError(f"sampling: {error}") from error
-    if config.pab.mlp is not None:
-        _check_blocks(config.pab.mlp.blocks, card.numbers.num_layers)
+    check_blocks(config.pab, card.numbers.num_layers)
     store = open_store(config.output.uri, "output.uri")
     _check_apart(open_store(config.input.path, "input.path"), store)
     found = check_input(config.input.path)
     return CheckedJob(config=config, card=card, input=found, store=store, probe=probe(store))
-
-
-def _check_blocks(blocks: tuple[int, ...], num_layers: int) -> None:
-    beyond = [block for block in blocks if block >= num_layers]
-    if beyond:
-        raise ConfigError(f"pab.mlp.blocks has {beyond[0]}; the model's layers are 0 to {num_layers - 1}")
 
 
 def _check_apart(source: Store, output: Store) -> None:

@@ -1,14 +1,17 @@
 """The models that a config can name: configs/models/*.yaml, and any folder in the same on-disk format."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.engine import ModelCard, inspect_model
 from cluster.errors import ConfigError
-from pipelines.places import ROOT, config_folders
+from pipelines.places import ROOT, config_folders, user_path
 from pipelines.strict import build, nearest
 from pipelines.yaml_file import read_yaml
+
+_PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
 
 
 def _sampling_values(value: object, key: str) -> Mapping[str, Any]:
@@ -33,23 +36,27 @@ class KnownModel:
     @property
     def folder(self) -> Path:
         """The folder with `model_index.json`."""
-        path = Path(self.path).expanduser()
+        path = user_path(self.path, f"the path of model {self.id}")
         return path if path.is_absolute() else ROOT / path
 
 
 def known_models() -> dict[str, KnownModel]:
     """The models of configs/models by id, the current directory's entries before the shipped ones."""
     models: dict[str, KnownModel] = {}
-    for folder in config_folders("models"):
-        for file in sorted(folder.glob("*.yaml")):
-            model = _load(file)
-            models.setdefault(model.id, model)
+    for entry in _entries():
+        if isinstance(entry, KnownModel):
+            models.setdefault(entry.id, entry)
     return models
+
+
+def left_out() -> list[str]:
+    """Why files of configs/models are no entries, a sentence each: the current directory's may be another project's."""
+    return [str(entry) for entry in _entries() if isinstance(entry, ConfigError)]
 
 
 def find_model(name: str) -> KnownModel:
     """The model that `name`, an id or a folder, stands for; `ConfigError` if there is none."""
-    folder = Path(name).expanduser()
+    folder = user_path(name, "model")
     if (folder / "model_index.json").is_file():
         return KnownModel(id=name, path=str(folder.resolve()))
     known = known_models()
@@ -57,12 +64,38 @@ def find_model(name: str) -> KnownModel:
         near = f"; the nearest known one is {nearest(name, list(known))}" if known else ""
         if folder.is_dir():
             raise ConfigError(f"model {name!r} is a folder without model_index.json; a saved LattePipeline is wanted")
-        raise ConfigError(f"model {name!r} is neither a known model ({', '.join(known)}) nor a model's folder{near}")
+        unread = "".join(f"; left out: {problem}" for problem in left_out()[:1])
+        raise ConfigError(
+            f"model {name!r} is neither a known model ({', '.join(known)}) nor a model's folder{near}{unread}"
+        )
     model = known[name]
     if not (model.folder / "model_index.json").is_file():
         raise ConfigError(f"model {name!r}: {model.folder} has no model_index.json; correct its path in configs/models")
     return model
 
 
-def _load(file: Path) -> KnownModel:
-    return build(KnownModel, read_yaml(file, "the model entry"), key=file.name)
+def read_card(model: KnownModel) -> ModelCard:
+    """The card of `model`; `ConfigError` if its folder is not whole or its numbers are none that a model can have."""
+    saved = "save the whole LattePipeline there again"
+    try:
+        card = inspect_model(model.folder)
+    except KeyError as error:
+        raise ConfigError(f"a config.json of {model.folder} lacks {error.args[0]}; {saved}") from error
+    except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"a json file of {model.folder} is not what diffusers saves ({error}); {saved}") from error
+    for name, value in asdict(card.numbers).items():
+        if name != "kinds" and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{model.folder}/transformer/config.json makes {name} {value!r}, not 1 or more; {saved}")
+    for part in _PARTS:
+        if not (model.folder / part).is_dir():
+            raise ConfigError(f"{model.folder} has no folder {part}; {saved}")
+    return card
+
+
+def _entries() -> Iterator[KnownModel | ConfigError]:
+    for folder in config_folders("models"):
+        for file in sorted(folder.glob("*.yaml")):
+            try:
+                yield build(KnownModel, read_yaml(file, "the model entry"), key=str(file))
+            except ConfigError as error:
+                yield error

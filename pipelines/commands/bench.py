@@ -8,9 +8,10 @@ import typer
 
 from cluster.errors import ConfigError
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
-from pipelines.models import find_model
-from pipelines.pab_text import read_pab
+from pipelines.models import find_model, read_card
+from pipelines.pab_text import check_blocks, read_pab
 from pipelines.progress import counting
+from pipelines.sampling import limit_problem
 
 if TYPE_CHECKING:
     from actors.engine.demo.pab_quality import QualityRow
@@ -36,14 +37,18 @@ def quality(
 
     Example: pabcast bench quality --prompts 64
     """
-    if prompts < 1 or steps < 1:
-        raise ConfigError(f"--prompts is {prompts} and --steps {steps}; both must be 1 or more")
+    if prompts < 1:
+        raise ConfigError(f"--prompts is {prompts}; it must be 1 or more")
+    if problem := limit_problem("steps", steps):
+        raise ConfigError(f"--{problem}")
     pabs = {name: read_pab(name, "--pab") for name in pab or PRESETS}
-    folder = str(find_model(model).folder)
+    card = read_card(find_model(model))
+    for config in pabs.values():
+        check_blocks(config, card.numbers.num_layers, "--pab")
     from actors.engine import Engine
     from actors.engine.demo.pab_quality import Settings, measure
 
-    engine = Engine.load(folder)
+    engine = Engine.load(card.path)
     with counting("videos", prompts * (1 + len(pabs))) as advance:
         rows = measure(engine, pabs, Settings(num_prompts=prompts, steps=steps), advance)
     tell(_spell_rows(rows, steps), as_json=as_json)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from actors.engine import inspect_model
 from cluster.errors import ConfigError
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
-from pipelines.models import KnownModel, known_models
+from pipelines.models import KnownModel, known_models, left_out, read_card
 
 
 def models(as_json: JsonFlag = False, verbose: VerboseFlag = False) -> None:
@@ -14,6 +13,8 @@ def models(as_json: JsonFlag = False, verbose: VerboseFlag = False) -> None:
     Example: pabcast models --json
     """
     entries = [_describe(model) for model in known_models().values()]
+    for problem in left_out():
+        tell(f"left out: {problem}", as_json=True)
     if as_json:
         print_json(entries)
         return
@@ -31,7 +32,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "widths": [],
     }
     try:
-        card = inspect_model(model.folder)
+        card = read_card(model)
     except ConfigError as error:
         return {**entry, "problem": str(error)}
     numbers = card.numbers

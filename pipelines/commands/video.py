@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from actors.engine import ModelCard, VideoRequest, inspect_model
+from actors.engine import ModelCard, VideoRequest
 from actors.engine.request import Guidance
 from cluster.errors import ConfigError
-from pipelines.models import KnownModel, find_model
-from pipelines.pab_text import read_pab
+from pipelines.models import KnownModel, find_model, read_card
+from pipelines.pab_text import check_blocks, read_pab
 from pipelines.rows import BadRow, RowDefaults, read_row
 from pipelines.sampling import Sampling, limit_problem
 from pipelines.strict import build, convert
@@ -46,15 +46,17 @@ def one_video(*, prompt: str, model: str, size: str | None, pab: str, gang: int,
     """Check what the flags ask for; `fields` are a row's columns, None where a flag was not given.
 
     Raises:
-        ConfigError: an unknown model, a size that it cannot make, a number out of range.
+        ConfigError: an unknown model, a size that it cannot make, a block that it lacks, a number out of range.
     """
     known = find_model(model)
-    card = inspect_model(known.folder)
+    card = read_card(known)
+    config = read_pab(pab, "--pab")
+    check_blocks(config, card.numbers.num_layers, "--pab")
     defaults = RowDefaults(
         sampling=build(Sampling, known.sampling, f"{known.id}.sampling"),
         model=known.id,
         model_revision=card.revision,
-        pab=read_pab(pab, "--pab"),
+        pab=config,
         numbers=card.numbers,
         gang=GangConfig(width=gang),
     )

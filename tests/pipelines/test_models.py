@@ -1,0 +1,63 @@
+"""Models on disk: what is known, what is left out, and the sentence for a folder that is no whole model."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import ConfigError
+from pipelines.commands.video import one_video
+from pipelines.models import find_model, known_models, left_out, read_card
+
+NAMES = ("num_layers", "num_attention_heads", "attention_head_dim", "in_channels", "video_length", "sample_size")
+NUMBERS: dict[str, object] = dict.fromkeys(NAMES, 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("model_index.json", [], "a json file of .* is not what diffusers saves"),
+        ("transformer/config.json", {}, "lacks patch_size"),
+        ("vae/config.json", {}, "lacks block_out_channels"),
+        ("vae/config.json", {"block_out_channels": 3}, "is not what diffusers saves"),
+        ("transformer/config.json", NUMBERS | {"patch_size": 0}, "makes patch_size 0, not 1 or more"),
+        ("transformer/config.json", NUMBERS | {"patch_size": "2"}, "makes patch_size '2', not 1 or more"),
+        ("scheduler", None, "has no folder scheduler"),
+        ("tokenizer", None, "has no folder tokenizer"),
+    ],
+)
+def test_a_folder_that_is_no_whole_model_is_told(
+    tmp_path: Path, tiny_model: Path, file: str, content: object, sentence: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    if content is None:
+        shutil.rmtree(folder / file)
+    else:
+        (folder / file).write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=f"{sentence}.*; save the whole LattePipeline there again"):
+        read_card(find_model(str(folder)))
+
+
+@pytest.mark.parametrize("name", ["~nosuchperson/model", "x" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match="model "):
+        find_model(name)
+
+
+def test_files_of_another_project_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "configs/models"
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text("layers: 12\n")
+    (folder / "b.yaml").write_text("id: mine\npath: /models/mine\n")
+    monkeypatch.chdir(tmp_path)
+    assert known_models().keys() >= {"mine", "demo"}
+    assert [str(folder / "a.yaml") in problem for problem in left_out()] == [True]
+    with pytest.raises(ConfigError, match=r"neither a known model .*; left out: unknown key .*a\.yaml\.layers"):
+        find_model("nope")
+
+
+def test_a_block_that_the_model_lacks_is_told_before_anything_is_loaded(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--pab reuses the mlp of block 99; the model has blocks 0 to 1"):
+        one_video(prompt="a cat", model=str(tiny_model), size=None, pab="mlp=0+99@720x2", gang=1, fields={})
