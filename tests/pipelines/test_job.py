@@ -17,9 +17,11 @@ from actors.engine import inspect_model
 from actors.pool_client import PoolClient
 from actors.spec import PoolSpec
 from cluster.errors import ClusterError, ConfigError, StoreError
+from pipelines.commits import Commits, FailureRecord, row_failure_id
 from pipelines.config import JobConfig, make_config
 from pipelines.job import run_job
 from pipelines.progress import Progress
+from pipelines.store import LocalStore
 from pipelines.summary import JobSummary
 
 MakeJob = Callable[..., JobConfig]
@@ -129,6 +131,26 @@ def test_a_corrected_row_is_made_and_its_failure_forgotten(
     assert run(make_job([{"prompt": "a", "steps": 0}])).failed == 1
     assert tally(run(make_job([{"prompt": "a", "steps": 1}]))) == (1, 0, 1, 0)
     assert not list((tmp_path / "out/_pabcast/failures").glob("*.json"))
+
+
+def test_records_of_rows_that_were_corrected_or_removed_are_forgotten(
+    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out/_pabcast/failures"
+    good: Rows = [{"prompt": "a cat"}]
+    assert run(make_job([*good, {"prompt": ""}, {"prompt": "a", "steps": 0}, {"prompt": 7}])).failed == 3
+    other = FailureRecord(sample_id=row_failure_id("other.jsonl:2"), source="other.jsonl:2", reason="r", kind="BadRow")
+    died = FailureRecord(sample_id="ab" * 16, source="prompts.jsonl:1", reason="its gang failed", kind="GangError")
+    for record in (other, died):
+        Commits(LocalStore(tmp_path / "out")).fail(record)
+    # Line 2 is corrected, line 3 is as bad as it was, line 4 is gone.
+    corrected: Rows = [*good, {"prompt": "a dog"}, {"prompt": "a", "steps": 0}]
+    for _ in range(2):
+        assert run(make_job(corrected)).failed == 1
+        left = {json.loads(file.read_text())["source"] for file in folder.glob("*.json")}
+        assert left == {"prompts.jsonl:3", "other.jsonl:2"}
+    assert run(make_job(good)).failed == 0
+    assert [json.loads(file.read_text())["source"] for file in folder.glob("*.json")] == ["other.jsonl:2"]
 
 
 def test_a_repeated_line_of_text_asks_for_another_sample(
@@ -270,7 +292,7 @@ def test_what_cannot_work_is_told_before_anything_is_started(make_job: MakeJob, 
         run(make_job(good, sampling={"height": 33}))
     with pytest.raises(ConfigError, match="legal widths are 1 to 16"):
         run(make_job(good, gang={"width": 17}, cluster={"workers": 17}))
-    with pytest.raises(ConfigError, match=r"pab.mlp.blocks has 9; the model's layers are 0 to 1"):
+    with pytest.raises(ConfigError, match=r"pab reuses the mlp of block 9; the model has blocks 0 to 1"):
         run(make_job(good, pab="mlp=9@500x2"))
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     (tmp_path / "out").write_text("a file")
