@@ -114,6 +114,11 @@ class RemoteDesk:
         answer: tuple[int, list[str]] = _ask(self.actor.unseen.remote())
         return answer
 
+    def outdated_many(self, failures: Sequence[tuple[str, str]]) -> list[bool]:
+        """As `Ledger.outdated_many`."""
+        answers: list[bool] = _ask(self.actor.outdated_many.remote(failures))
+        return answers
+
 
 def _ask(answer: Any, timeout_s: float | None = None) -> Any:
     try:

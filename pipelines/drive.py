@@ -82,7 +82,7 @@ class Drive:
 
     def _audit(self) -> None:
         try:
-            self.tale.audit = audit(self._job.store, self._desk)
+            self.tale.audit = audit(self._job.store, self._desk, complete=not self._stopping.is_set())
         except PabcastError as error:
             self._give_up(error)
 

@@ -60,7 +60,7 @@ def _look_or_drive(job: CheckedJob, progress: Progress, interrupts: Interrupts) 
         return Tale()
     if ledger is not None:
         progress.say("nothing is left to make")
-        return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger))
+        return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger, complete=True))
     with ray_session(job.config.cluster):
         interrupts.listen()
         with Drive(job, progress, interrupts) as drive:

@@ -70,7 +70,9 @@ class Ledger:
             "WITHOUT ROWID"
         )
         self._database.execute("CREATE TABLE queues (sample_id TEXT PRIMARY KEY, length INTEGER) WITHOUT ROWID")
-        self._database.execute("CREATE TABLE outcomes (source TEXT PRIMARY KEY, outcome TEXT) WITHOUT ROWID")
+        self._database.execute(
+            "CREATE TABLE outcomes (source TEXT PRIMARY KEY, outcome TEXT, failed_id TEXT) WITHOUT ROWID"
+        )
 
     def claim(self, sample_id: str, source: str) -> bool:
         """Whether `source` is the first of this run to ask for this sample; True again for the same source."""
@@ -144,6 +146,14 @@ class Ledger:
             first = self._database.execute(f"SELECT sample_id {query} ORDER BY sample_id LIMIT {UNSEEN_KEPT}")
             return int(count), [str(row[0]) for row in first]
 
+    def outdated_many(self, failures: Sequence[tuple[str, str]]) -> list[bool]:
+        """Of each failure of some run (source, sample_id): whether this run read its file and it is none any more.
+
+        The sample_id is empty for a row that was no request.
+        """
+        with self._lock:
+            return [self._is_outdated(_text(source), _text(sample_id)) for source, sample_id in failures]
+
     def close(self) -> None:
         """Drop the database."""
         self._database.close()
@@ -169,11 +179,22 @@ class Ledger:
         source = _text(entry.source)
         if not self._move(source, entry.outcome):
             return
+        self._database.execute("UPDATE outcomes SET failed_id = ? WHERE source = ?", (_text(entry.sample_id), source))
         self._failures.pop(source, None)
         if entry.outcome == "failed":
             self._failures[source] = entry
             if len(self._failures) > self._failures_kept:
                 self._failures.popitem(last=False)
+
+    def _is_outdated(self, source: str, sample_id: str) -> bool:
+        query = "SELECT outcome, failed_id FROM outcomes WHERE source = ?"
+        row = self._database.execute(query, (source,)).fetchone()
+        if row is not None:
+            return bool(tuple(row) != ("failed", sample_id))
+        # The sources of a file are its name, a colon and a number; a semicolon is what follows a colon.
+        file = source.rpartition(":")[0]
+        query = "SELECT 1 FROM outcomes WHERE source > ? AND source < ? LIMIT 1"
+        return self._database.execute(query, (f"{file}:", f"{file};")).fetchone() is not None
 
     def _move(self, source: str, outcome: str) -> bool:
         """Count `source` under `outcome` unless it has a better one; whether it does now."""
@@ -183,7 +204,7 @@ class Ledger:
         if row is not None:
             self._counts[row[0]] -= 1
         self._counts[outcome] += 1
-        self._database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?)", (source, outcome))
+        self._database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, '')", (source, outcome))
         return True
 
 

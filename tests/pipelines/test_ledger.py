@@ -80,6 +80,27 @@ def test_samples_that_were_made_and_have_no_commit_any_more_are_found() -> None:
     assert first == [f"{number:02}" for number in range(100) if number % 4 in (1, 3)][:20]
 
 
+def test_a_failure_is_outdated_once_its_row_does_not_fail_so_any_more() -> None:
+    ledger = Ledger()
+    ledger.record("failed", "x.txt:1", reason="the prompt is empty")
+    ledger.record("failed", "x.txt:2", sample_id="b", reason="the gang died")
+    ledger.record("committed", "x.txt:3", sample_id="c")
+    failures = {
+        ("x.txt:1", ""): False,
+        ("x.txt:1", "a"): True,
+        ("x.txt:2", ""): True,
+        ("x.txt:2", "b"): False,
+        ("x.txt:2", "of another prompt"): True,
+        ("x.txt:3", ""): True,
+        ("x.txt:3", "c"): True,
+        ("x.txt:4", ""): True,
+        ("x.txt.txt:1", ""): False,
+        ("y.txt:3", "c"): False,
+        ("y.txt", ""): False,
+    }
+    assert ledger.outdated_many(list(failures)) == list(failures.values())
+
+
 def test_an_outcome_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match="'done' is no outcome; use one of failed, skipped, committed"):
         Ledger().record("done", "x:1")  # type: ignore[arg-type]
