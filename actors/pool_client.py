@@ -160,9 +160,9 @@ class PoolClient:
         count: int = self._get(self._actor.cancel.remote(key))
         return count
 
-    def status(self) -> PoolStatus:
-        """The pool at this moment."""
-        status: PoolStatus = self._get(self._actor.status.remote())
+    def status(self, timeout_s: float | None = None) -> PoolStatus:
+        """The pool at this moment; `TimeoutError` if the answer takes longer."""
+        status: PoolStatus = self._get(self._actor.status.remote(), timeout_s)
         return status
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The command `pabcast`. Its parts import torch and Ray only when a command needs them."""
 
+import contextlib
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from pipelines.commands.models import models
 from pipelines.commands.output import open_streams, tell
 from pipelines.commands.run import run
 from pipelines.commands.schedule import schedule
+from pipelines.daemons import RayLost
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -60,7 +62,10 @@ def main() -> None:
         sys.exit(code)
     if verbose:
         traceback.print_exception(code)
-    sys.exit(_tell(code))
+    answer = _tell(code)
+    if isinstance(code, RayLost):
+        _leave_at_once(answer)
+    sys.exit(answer)
 
 
 def _run() -> int | Exception:
@@ -76,6 +81,14 @@ def _run() -> int | Exception:
     except Exception as error:
         return error
     return result if isinstance(result, int) else 0
+
+
+def _leave_at_once(code: int) -> None:
+    """Exit past what Python and Ray do at an exit: Ray's part of it would wait for processes that are gone."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _tell(error: Exception) -> int:

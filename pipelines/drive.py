@@ -1,8 +1,11 @@
 """The driving of one run: the pipeline in one thread, the pool opened from another, this one looking on."""
 
+import contextlib
 import logging
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +14,7 @@ from actors.spec import PoolSpec
 from actors.status import PoolStatus
 from cluster.errors import ClusterError, PabcastError
 from pipelines.audit import AuditResult, audit
+from pipelines.daemons import Daemons, RayLost
 from pipelines.desk import RemoteDesk
 from pipelines.interrupts import Interrupts
 from pipelines.job_check import CheckedJob
@@ -22,6 +26,8 @@ from pipelines.submitter import Parts
 log = logging.getLogger("pabcast.job")
 
 LOOK_EVERY_S = 0.5
+LOOK_TIMEOUT_S = 2.0
+LAST_LOOK_TIMEOUT_S = 30.0
 LEAVE_TIMEOUT_S = 20.0
 
 
@@ -42,10 +48,11 @@ class Tale:
 class Drive:
     """Drives a job's pipeline to its end, the first problem or the first Ctrl-C. Use it in a `with`."""
 
-    def __init__(self, job: CheckedJob, progress: Progress, interrupts: Interrupts) -> None:
+    def __init__(self, job: CheckedJob, progress: Progress, interrupts: Interrupts, daemons: Daemons) -> None:
         self._job = job
         self._progress = progress
         self._interrupts = interrupts
+        self._daemons = daemons
         self._desk = RemoteDesk.start()
         self._pool: PoolClient | None = None
         self._opener: threading.Thread | None = None
@@ -59,26 +66,33 @@ class Drive:
         """Leave the pool, so that it ends."""
         self._stopping.set()
         if self._opener is not None:
-            self._opener.join(LEAVE_TIMEOUT_S)
-        self._leave_pool()
+            self._wait_for(self._opener)
+        self._wait_for(_in_background(self._leave_pool, "job-leave"))
 
     def run(self) -> Tale:
         """Returns when nothing is left to wait for; what went wrong is in the tale."""
-        drain = threading.Thread(target=self._drain, name="job-drain", daemon=True)
-        drain.start()
+        drain = _in_background(self._drain, "job-drain")
         while drain.is_alive() and not self._interrupts.count and self.tale.problem is None:
             drain.join(LOOK_EVERY_S)
-            self._look()
+            self._look(LOOK_TIMEOUT_S)
         if drain.is_alive():
-            self._progress.say("stopping; what is committed stays")
+            if self._interrupts.count:
+                self._progress.say("stopping; what is committed stays")
             self._stopping.set()
-            self._desk.close_pool()
-            self._leave_pool()
-            drain.join(LEAVE_TIMEOUT_S)
-        self._look()
+            self._wait_for(_in_background(self._stop, "job-stop"))
+            self._wait_for(drain)
+        deadline = time.monotonic() + LAST_LOOK_TIMEOUT_S
+        while not self._look(LOOK_TIMEOUT_S) and not self._daemons.dead() and time.monotonic() < deadline:
+            pass
         if self.tale.problem is None and not drain.is_alive():
             self._audit()
         return self.tale
+
+    def _wait_for(self, thread: threading.Thread) -> None:
+        """Wait for a thread that talks to Ray, no longer than there is a Ray to answer it."""
+        deadline = time.monotonic() + LEAVE_TIMEOUT_S
+        while thread.is_alive() and not self._daemons.dead() and time.monotonic() < deadline:
+            thread.join(LOOK_EVERY_S)
 
     def _audit(self) -> None:
         try:
@@ -86,22 +100,24 @@ class Drive:
         except PabcastError as error:
             self._give_up(error)
 
-    def _look(self) -> None:
-        self.tale.counts, wanted = self._desk.look()
-        if self.tale.counts.failed:
-            self.tale.failures = self._desk.failures()
-        if wanted and self._opener is None and not self._stopping.is_set():
-            self._opener = threading.Thread(target=self._open_pool, name="job-pool", daemon=True)
-            self._opener.start()
-        if self._pool is not None:
-            self._ask_status(self._pool)
-        self._progress.show(self._snapshot())
-
-    def _ask_status(self, pool: PoolClient) -> None:
+    def _look(self, timeout_s: float) -> bool:
+        """See where the job stands; False if nobody told in time."""
         try:
-            self.tale.status = pool.status()
+            if dead := self._daemons.dead():
+                raise RayLost(f"Ray has lost its {dead}, without which no video can be made")
+            self.tale.counts, wanted = self._desk.look(timeout_s)
+            if self.tale.counts.failed:
+                self.tale.failures = self._desk.failures(timeout_s)
+            if wanted and self._opener is None and not self._stopping.is_set():
+                self._opener = _in_background(self._open_pool, "job-pool")
+            if self._pool is not None:
+                self.tale.status = self._pool.status(timeout_s)
+        except TimeoutError:
+            return False
         except ClusterError as error:
             self._give_up(error)
+        self._progress.show(self._snapshot())
+        return True
 
     def _snapshot(self) -> Snapshot:
         status = self.tale.status
@@ -114,11 +130,17 @@ class Drive:
             workers=status.workers,
         )
 
+    def _stop(self) -> None:
+        with contextlib.suppress(ClusterError):
+            self._desk.close_pool()
+        self._leave_pool()
+
     def _leave_pool(self) -> None:
-        if self._pool is not None:
-            self._ask_status(self._pool)
-            self._pool.close()
-            self._pool = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with contextlib.suppress(ClusterError, TimeoutError):
+                self.tale.status = pool.status(LOOK_TIMEOUT_S)
+            pool.close()
 
     def _open_pool(self) -> None:
         cluster = self._job.config.cluster
@@ -159,8 +181,14 @@ class Drive:
             self._give_up(_cause(error))
 
     def _give_up(self, error: PabcastError) -> None:
-        if not self._stopping.is_set() and self.tale.problem is None:
+        if not self._stopping.is_set() and not self._interrupts.count and self.tale.problem is None:
             self.tale.problem = error
+
+
+def _in_background(work: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _cause(error: BaseException) -> PabcastError:

@@ -61,9 +61,9 @@ def _look_or_drive(job: CheckedJob, progress: Progress, interrupts: Interrupts) 
     if ledger is not None:
         progress.say("nothing is left to make")
         return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger, complete=True))
-    with ray_session(job.config.cluster):
+    with ray_session(job.config.cluster) as daemons:
         interrupts.listen()
-        with Drive(job, progress, interrupts) as drive:
+        with Drive(job, progress, interrupts, daemons) as drive:
             return drive.run()
 
 
@@ -107,5 +107,6 @@ def _summarise(job: CheckedJob, tale: Tale, found: CompactResult, picture: str |
 
 
 def _going_on(problem: PabcastError, summary: JobSummary) -> str:
-    done = summary.skipped + summary.committed - summary.lost
+    # A run that lost its ledger counts less than the dataset has; one that cannot compact finds no rows.
+    done = max(summary.rows, summary.skipped + summary.committed - summary.lost)
     return f"{problem}; {done} videos are committed; run the same command again to go on"

@@ -5,6 +5,7 @@ import os
 import psutil
 
 MARK = "PABCAST_DRIVER"
+SWEEPS = 5
 PATIENCE_S = 3.0
 """How long the processes of a driver that ends by itself have to end by themselves."""
 
@@ -21,11 +22,20 @@ def end_orphans() -> int:
     return len(orphans)
 
 
-def end_own() -> None:
+def end_own(patience_s: float = PATIENCE_S) -> None:
     """Wait for the processes that this driver's Ray started to end, and kill those that do not."""
-    own = [process for process in psutil.process_iter() if process.pid != os.getpid() and _mark(process) == _own_mark()]
-    _, left = psutil.wait_procs(own, timeout=PATIENCE_S)
-    _kill(left)
+    _, left = psutil.wait_procs(_own(), timeout=patience_s)
+    for _ in range(SWEEPS):
+        _kill(left)
+        # One that was killed may just have started another.
+        left = _own()
+        if not left:
+            return
+
+
+def _own() -> list[psutil.Process]:
+    mark = _own_mark()
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _mark(process) == mark]
 
 
 def _kill(processes: list[psutil.Process]) -> None:

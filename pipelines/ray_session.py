@@ -12,6 +12,7 @@ from typing import Any
 
 from cluster.errors import ClusterError
 from pipelines.config import ClusterConfig
+from pipelines.daemons import Daemons
 from pipelines.orphans import end_orphans, end_own, mark_this_driver
 from pipelines.places import ROOT
 
@@ -23,7 +24,10 @@ _QUIET = {
     "RAY_DEDUP_LOGS": "0",
     "GLOG_minloglevel": "3",
 }
-
+_LOCAL = {
+    # When a local gcs_server dies, Ray ends this process without a word after a minute: time to say so first.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+}
 
 log = logging.getLogger("pabcast.ray")
 
@@ -38,26 +42,32 @@ class _RayLines(io.TextIOBase):
 
 
 @contextmanager
-def ray_session(config: ClusterConfig) -> Iterator[None]:
+def ray_session(config: ClusterConfig) -> Iterator[Daemons]:
     """Be connected to Ray inside the `with`; a process that already is stays so, also afterwards.
 
-    A local Ray dies with this process, however it ends. Raises `ClusterError` if the cluster cannot be reached.
+    A local Ray dies with this process, however it ends. One that has lost a daemon is killed and stays unusable
+    in this process. Raises `ClusterError` if the cluster cannot be reached.
     """
-    for name, value in _QUIET.items():
+    for name, value in (_QUIET if config.address else _QUIET | _LOCAL).items():
         os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
-        yield
+        yield Daemons()
         return
     with redirect_stdout(_RayLines()):
         _connect(ray, config)
+        daemons = Daemons()
         try:
-            yield
+            yield daemons
         finally:
-            ray.shutdown()
-            if config.address is None:
-                end_own()
+            if daemons.dead():
+                # Ray's own way out would ask the dead.
+                end_own(patience_s=0)
+            else:
+                ray.shutdown()
+                if config.address is None:
+                    end_own()
 
 
 def quiet_ray_data() -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,6 +128,37 @@ def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path:
     assert 1 <= summary["committed"] < ROWS
     assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) == summary["rows"]
     assert left_of(process.pid) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("raylet", r"Ray has lost its raylet \(pid \d+\)"),
+        ("gcs_server", r"Ray has lost its gcs_server \(pid \d+\)"),
+        ("ray::Desk", r"the job's desk is gone"),
+    ],
+)
+def test_a_job_whose_ray_dies_says_so_and_keeps_what_is_made(
+    start: Start, tmp_path: Path, name: str, sentence: str
+) -> None:
+    process = start(steps=100)
+    wait_for_commits(tmp_path, 1, process)
+    for its in left_of(process.pid):
+        if its.name() == name:
+            its.kill()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    pattern = rf"error: {sentence}.*; \d+ videos are committed; run the same command again to go on"
+    assert re.fullmatch(pattern, err.splitlines()[-1])
+    assert "Traceback" not in err
+    assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) > 0
+    assert left_of(process.pid) == []
+    again = start(steps=100)
+    out, err = again.communicate(timeout=200)
+    assert again.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["rows"] == ROWS
 
 
 @pytest.mark.slow
