@@ -11,6 +11,10 @@ from pipelines.strict import build, nearest
 from pipelines.yaml_file import read_yaml
 
 EXAMPLE = "spatial=2,temporal=3,cross=6,timesteps=100:800"
+_WHOLE = r"\d{1,4000}"
+_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_MLP = re.compile(rf"((?:{_WHOLE}(?:\+{_WHOLE})*)?)@((?:{_NUMBER}(?:\+{_NUMBER})*)?)x({_WHOLE})")
+"""The lists may be empty and the timesteps have exponents: every `PabConfig.text()` is read back."""
 _KEYS = ("spatial", "temporal", "cross", "timesteps", "window", "mlp")
 
 
@@ -81,7 +85,7 @@ def _split_line(line: str, key: str) -> dict[str, object]:
         if name in values:
             raise ConfigError(f"{key} has {name} twice")
         is_range = name not in ("timesteps", "window", "mlp")
-        values[name] = int(text) if is_range and re.fullmatch(r"[+-]?\d{1,9}", text) else text
+        values[name] = int(text) if is_range and re.fullmatch(rf"[+-]?{_WHOLE}", text) else text
     return values
 
 
@@ -95,12 +99,12 @@ def _pair(text: str, key: str) -> list[float]:
 
 
 def _mlp(text: str, key: str) -> dict[str, object]:
-    match = re.fullmatch(r"(\d+(?:\+\d+)*)@([\d.]+(?:\+[\d.]+)*)x(\d+)", text)
+    match = _MLP.fullmatch(text)
     if match is None:
         raise ConfigError(f"{key} is {text!r}; blocks @ timesteps x steps are wanted, as in 0+1+2@720+640x2")
     blocks, starts, steps = match.groups()
-    try:
-        times = [float(start) for start in starts.split("+")]
-    except ValueError as error:
-        raise ConfigError(f"{key} has the timesteps {starts!r}; numbers are wanted, as in 720+640") from error
-    return {"blocks": [int(block) for block in blocks.split("+")], "starts": times, "steps": int(steps)}
+    return {
+        "blocks": [int(block) for block in re.findall(_WHOLE, blocks)],
+        "starts": [float(start) for start in re.findall(_NUMBER, starts)],
+        "steps": int(steps),
+    }

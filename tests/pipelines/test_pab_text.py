@@ -40,7 +40,12 @@ def test_mlp_reuse_can_be_written_in_one_line() -> None:
         PabConfig(),
         PabConfig(spatial=2, temporal=4, cross=6, timesteps=(100, 800)),
         PabConfig(temporal=5, window=(0.125, 1)),
+        PabConfig(temporal=5, window=(1e-7, 0.5)),
+        PabConfig(spatial=10**12, timesteps=(-1e-5, 1e6)),
         PabConfig(mlp=MlpReuse(blocks=(0, 3), starts=(864.5, 788), steps=2)),
+        PabConfig(mlp=MlpReuse(blocks=(0,), starts=(), steps=2)),
+        PabConfig(mlp=MlpReuse(blocks=(), starts=(0.5,), steps=2)),
+        PabConfig(mlp=MlpReuse(blocks=(0,), starts=(1e-5, 1e-300, 1e20, 720, -1), steps=2)),
     ],
 )
 def test_a_configs_own_text_is_read_back(config: PabConfig) -> None:
