@@ -22,6 +22,9 @@ from pipelines.strict import build
 from pipelines.widths import GangConfig
 from pipelines.yaml_file import read_yaml
 
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
@@ -53,8 +56,8 @@ class ClusterConfig:
     """An existing cluster's address (auto, ray://..., host:port); null starts a local Ray for this job."""
     workers: int = 1
     """Resident workers; each holds one model."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Device = "auto"
+    dtype: Dtype = "auto"
     threads_per_worker: int | None = None
     """CPU threads of a worker; null shares the cores out."""
     step_timeout_s: float = 120.0

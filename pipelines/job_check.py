@@ -6,6 +6,7 @@ from actors.engine import ModelCard
 from cluster.errors import ConfigError, RequestError
 from cluster.shape import Shape
 from pipelines.config import JobConfig
+from pipelines.local_room import check_room
 from pipelines.models import read_card
 from pipelines.pab_text import check_blocks
 from pipelines.prompts import InputInfo, check_input
@@ -41,7 +42,7 @@ def check_job(config: JobConfig) -> CheckedJob:
     """Look at the model, the input and the output; nothing is started, and only the probe writes.
 
     Raises:
-        ConfigError: a model, an input, a size or a gang's width that cannot work.
+        ConfigError: a model, an input, a size, a gang's width or a number of workers that cannot work.
         StoreError: the input or the output store cannot be used; told within 15 s.
     """
     card = read_card(config.model)
@@ -52,6 +53,7 @@ def check_job(config: JobConfig) -> CheckedJob:
     except RequestError as error:
         raise ConfigError(f"sampling: {error}") from error
     check_blocks(config.pab, card.numbers.num_layers)
+    check_room(config.cluster, card.path)
     store = open_store(config.output.uri, "output.uri")
     _check_apart(open_store(config.input.path, "input.path"), store)
     found = check_input(config.input.path)

@@ -25,10 +25,11 @@ from pipelines.commands.video import (
     one_video,
     read_passes,
 )
-from pipelines.config import ClusterConfig
+from pipelines.config import ClusterConfig, Device, Dtype
+from pipelines.local_room import check_room
 from pipelines.places import user_path
 from pipelines.progress import counting
-from pipelines.strict import build
+from pipelines.strict import convert
 
 if TYPE_CHECKING:
     from actors.result import VideoResult
@@ -49,7 +50,7 @@ def generate(
     guidance_passes: PassesOption = "batched",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="In what.")] = "auto",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.mp4", help="By default out/<prompt>.mp4.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.mp4", help="By default a new one in out/.")] = None,
     save_latents: Annotated[
         Path | None, typer.Option("--save-latents", metavar="FILE.safetensors", help="Keep the final latents.")
     ] = None,
@@ -70,14 +71,13 @@ def generate(
     }
     video = one_video(prompt=prompt, model=model, size=size, pab=pab, gang=gang, fields=fields)
     passes = read_passes(guidance_passes)
-    cluster = build(ClusterConfig, {"workers": gang, "device": device, "dtype": dtype}, "--cluster")
-    file = out or Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4"
-    if file.suffix.lower() != ".mp4":
-        raise ConfigError(f"--out is {file}; the video is an mp4 file, give it that suffix")
-    for path, option in ((file, "--out"), (save_latents, "--save-latents")):
-        _check_writable(path, option)
-    if save_latents is not None and save_latents.resolve() == file.resolve():
-        raise ConfigError(f"--save-latents and the video are both {file}; give the latents a file of their own")
+    cluster = ClusterConfig(
+        workers=gang,
+        device=convert(device, Device, "--device"),
+        dtype=convert(dtype, Dtype, "--dtype"),
+    )
+    check_room(cluster, video.card.path, "--gang")
+    file = _check_files(out, save_latents, Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4")
     from pipelines.remarks import remark_on_size
 
     for remark in remark_on_size(video.request.shape, video.card.numbers):
@@ -164,6 +164,18 @@ def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: 
         "computed": report.computed,
         "cache_bytes": report.cache_peak_bytes,
     }
+
+
+def _check_files(out: Path | None, latents: Path | None, default: Path) -> Path:
+    """The video's file, once it is known that it and the latents can be written, each for itself."""
+    file = out or default
+    if file.suffix.lower() != ".mp4":
+        raise ConfigError(f"--out is {file}; the video is an mp4 file, give it that suffix")
+    for path, option in ((file, "--out"), (latents, "--save-latents")):
+        _check_writable(path, option)
+    if latents is not None and latents.resolve() == file.resolve():
+        raise ConfigError(f"--save-latents and the video are both {file}; give the latents a file of their own")
+    return file
 
 
 def _check_writable(path: Path | None, option: str) -> None:
