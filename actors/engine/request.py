@@ -39,7 +39,10 @@ class VideoRequest:
 
     @property
     def sample_id(self) -> str:
-        """32 hex digits of the SHA-256 over all that decides the content; gang width does not."""
+        """32 hex digits of the SHA-256 over all that decides the content.
+
+        The gang's width does not, nor does what the model is called: `model_revision` is of its files.
+        """
         content = {
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
@@ -50,7 +53,6 @@ class VideoRequest:
             "fps": self.fps,
             "steps": self.steps,
             "guidance_scale": self.guidance_scale,
-            "model": self.model,
             "model_revision": self.model_revision,
             "pab": self.pab.text(),
         }

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import threading
 import time
@@ -151,6 +152,15 @@ def test_records_of_rows_that_were_corrected_or_removed_are_forgotten(
         assert left == {"prompts.jsonl:3", "other.jsonl:2"}
     assert run(make_job(good)).failed == 0
     assert [json.loads(file.read_text())["source"] for file in folder.glob("*.json")] == ["other.jsonl:2"]
+
+
+def test_a_model_that_is_called_otherwise_makes_the_same_videos(
+    warm_pool: PoolClient, make_job: MakeJob, tiny_model: Path, tmp_path: Path
+) -> None:
+    rows: Rows = [{"prompt": "a cat"}]
+    assert tally(run(make_job(rows))) == (1, 0, 1, 0)
+    assert tally(run(make_job(rows, model=os.path.relpath(tiny_model)))) == (1, 1, 0, 0)
+    assert tally(run(make_job(rows, model=str(shutil.copytree(tiny_model, tmp_path / "moved"))))) == (1, 1, 0, 0)
 
 
 def test_a_repeated_line_of_text_asks_for_another_sample(
