@@ -61,7 +61,7 @@ def main() -> None:
     if isinstance(code, int):
         sys.exit(code)
     if verbose:
-        traceback.print_exception(code)
+        tell("".join(traceback.format_exception(code)).rstrip(), as_json=True)
     answer = _tell(code)
     if isinstance(code, RayLost):
         _leave_at_once(answer)

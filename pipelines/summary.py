@@ -78,7 +78,7 @@ class JobSummary:
             lines.append(f"the workers were busy {self.gang_busy_fraction:.0%} of the time; {self._slowest()}")
         for item in self.failures[:SHOWN_FAILURES]:
             name = f" ({item.id})" if item.id else ""
-            lines.append(f"  failed {item.source}{name}: {item.reason}")
+            lines.append("  failed " + " ".join(f"{item.source}{name}: {item.reason}".splitlines()))
         hidden = self.failed - min(len(self.failures), SHOWN_FAILURES)
         if hidden:
             lines.append(f"  and {hidden} more, in {self.uri}/_pabcast/failures")

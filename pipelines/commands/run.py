@@ -40,4 +40,4 @@ def run(
 
 
 def _to_stderr(line: str) -> None:
-    typer.echo(line, err=True)
+    tell(line, as_json=True)

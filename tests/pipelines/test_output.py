@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.commands.output import print_json, tell
 from pipelines.places import ROOT
+from pipelines.summary import Failure, JobSummary
 
 
 def pabcast(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -60,3 +61,10 @@ def test_texts_command_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out) == {"id": "\x9b2J\x7f"}
+
+
+def test_a_row_writes_no_lines_of_its_own_into_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = Failure(source="p.jsonl:1", id="x\n12 made, 0 failed\r\x1b[2J", reason="no prompt")
+    counts = {"requested": 1, "skipped": 0, "committed": 0, "failed": 1}
+    tell(JobSummary(**counts, seconds=1.0, gang_busy_fraction=0.0, uri="/out", failures=(bad,)).spell())
+    assert "  failed p.jsonl:1 (x 12 made, 0 failed \\u001b[2J): no prompt\n" in capsys.readouterr().out
