@@ -26,7 +26,6 @@ COLUMNS = (
 )
 """The columns that pabcast reads; others are ignored."""
 INTEGERS = {"seed", "height", "width", "num_frames", "fps", "steps", "num_samples"}
-NUMBERS = INTEGERS | {"guidance_scale"}
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -100,13 +99,13 @@ def read_txt(file: BinaryIO) -> Iterator[PromptRow]:
 
 
 def read_csv(file: BinaryIO) -> Iterator[PromptRow]:
-    """Comma-separated values with a header; a quoted value may span lines."""
+    """Comma-separated values with a header, all texts; a quoted value may span lines."""
     rows = _csv_rows(file)
     header = next(rows, None)
     if header is None:
         return
     if isinstance(header[1], csv.Error):
-        yield PromptRow(number=header[0], fields={}, problem=f"the header is malformed: {header[1]}")
+        yield PromptRow(number=header[0], fields={}, problem=f"the header is malformed csv: {header[1]}")
         return
     names = [name.strip() for name in header[1]]
     for number, values in rows:
@@ -116,8 +115,7 @@ def read_csv(file: BinaryIO) -> Iterator[PromptRow]:
             problem = f"the row has {len(values)} values for {len(names)} columns; quote values that contain commas"
             yield PromptRow(number=number, fields={}, problem=problem)
         elif any(values):
-            row = {name: _csv_value(name, value) for name, value in zip(names, values, strict=False) if value != ""}
-            yield _checked(number, row)
+            yield _checked(number, {name: value for name, value in zip(names, values, strict=False) if value})
 
 
 def read_parquet(file: BinaryIO) -> Iterator[PromptRow]:
@@ -136,9 +134,11 @@ def read_parquet(file: BinaryIO) -> Iterator[PromptRow]:
 
 
 def csv_header(file: BinaryIO) -> list[str]:
-    """The names in the first row of a csv file; empty if there is none."""
-    first = next(_csv_rows(file), None)
-    return [] if first is None or isinstance(first[1], csv.Error) else [name.strip() for name in first[1]]
+    """The names in the first row of a csv file; empty if there is none. `csv.Error` if it is malformed."""
+    _, first = next(_csv_rows(file), (0, []))
+    if isinstance(first, csv.Error):
+        raise first
+    return [name.strip() for name in first]
 
 
 def jsonl_columns(file: BinaryIO) -> list[str]:
@@ -216,20 +216,6 @@ def _tidy(name: str, value: Any) -> Any:
     return value
 
 
-def _csv_value(name: str, text: str) -> Any:
-    """Numbers of the numeric columns; what is none stays text, for the row's check to name."""
-    if name not in NUMBERS:
-        return text
-    try:
-        return int(text) if name in INTEGERS else float(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """The first line and the values of each record, blank ones left out."""
     csv.field_size_limit(LONGEST_ROW_BYTES)
@@ -243,7 +229,8 @@ def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str] | csv.Error]]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield number, error
+                spans = f", reading lines {number} to {reader.line_num} as one" if reader.line_num > number else ""
+                yield number, csv.Error(f"{error}{spans}; close each quote, and double one inside a quoted value")
                 continue
             if values:
                 yield number, values

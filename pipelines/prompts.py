@@ -1,6 +1,7 @@
 """The prompt dataset of a job: what is there, told before Ray starts, and its rows as a Ray dataset."""
 
 import codecs
+import csv
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import ConfigError
-from pipelines.prompt_formats import COLUMNS, FORMATS, csv_header, jsonl_columns
+from pipelines.prompt_formats import COLUMNS, FORMATS, csv_header, jsonl_columns, read_format
 from pipelines.store import LocalStore, NotFound, S3Store, Store, StoredObject, open_store
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class InputInfo:
     format: str
     """``parquet``, ``jsonl``, ``csv`` or ``txt``."""
     columns: tuple[str, ...]
-    """Of its first file; of jsonl those that the first lines have."""
+    """Of its first file with content; of jsonl those that the first lines have; none if there is nothing."""
 
     @property
     def ignored_columns(self) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def check_input(uri: str) -> InputInfo:
     """Look at the input at `uri`: a file, a folder or ``s3://``; Ray is not needed.
 
     Files and folders whose names begin with ``.`` or ``_`` are left out. Raises `ConfigError` in one sentence if
-    there is nothing, the suffix is unknown, formats are mixed or there is no column `prompt`; `StoreError` if the
+    there are no files, the suffix is unknown, formats are mixed or there is no column `prompt`; `StoreError` if the
     store cannot be reached.
     """
     store, found = _find(uri)
@@ -68,11 +69,9 @@ def check_input(uri: str) -> InputInfo:
     kinds = sorted({formats[item.key] or "" for item in readable})
     if len(kinds) > 1:
         raise ConfigError(f"input.path {uri} mixes {' and '.join(kinds)} files; name one file or part them by folder")
-    full = next((item for item in readable if item.size), None)
-    if full is None:
-        raise ConfigError(f"input.path {uri} is empty: {len(readable)} {kinds[0]} file(s) of 0 bytes")
+    full = next((item for item in readable if item.size), readable[0])
     columns = _columns(store, full, kinds[0])
-    if "prompt" not in columns:
+    if "prompt" not in columns and (columns or not _is_blank(store, full, kinds[0])):
         raise ConfigError(_no_prompt(f"{uri} ({full.key})", columns))
     return InputInfo(uri=uri, store=store, files=readable, format=kinds[0], columns=columns)
 
@@ -139,6 +138,12 @@ def _format_of(key: str) -> str | None:
     return FORMATS.get(PurePosixPath(key).suffix.lower())
 
 
+def _is_blank(store: Store, item: StoredObject, format_: str) -> bool:
+    """Whether a file has nothing but blank lines: an input without rows, as one with a header alone is."""
+    with store.open(item.key) as file:
+        return next(read_format(format_, file), None) is None
+
+
 def _is_utf8(name: str) -> bool:
     """Whether the bytes of a file's name, as Python gives them, are UTF-8."""
     return not any("\udc80" <= letter <= "\udcff" for letter in name)
@@ -157,7 +162,10 @@ def _columns(store: Store, item: StoredObject, format_: str) -> tuple[str, ...]:
             except pa.ArrowInvalid as error:
                 raise ConfigError(f"{item.key} is not readable parquet: {str(error).splitlines()[0]}") from error
         elif format_ == "csv":
-            columns = csv_header(file)
+            try:
+                columns = csv_header(file)
+            except csv.Error as error:
+                raise ConfigError(f"{item.key}:1: the header is malformed csv: {error}") from error
         elif format_ == "jsonl":
             columns = jsonl_columns(file)
     return tuple(columns)

@@ -146,9 +146,9 @@ def _name(fields: Fields) -> str | None:
 
 def _number(fields: Fields, name: str, default: float) -> float:
     value = fields.get(name)
-    if _is_missing(value) or value == "":
-        return default
     number = _spelled(value) if isinstance(value, str) else value
+    if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
+        return default
     whole = name != "guidance_scale"
     if isinstance(number, float) and whole and number.is_integer():
         number = int(number)

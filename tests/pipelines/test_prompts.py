@@ -79,9 +79,9 @@ def test_csv_values_may_hold_commas_quotes_and_lines() -> None:
     data += b'1,"a ""red"", round\r\ncircle",7,4.5,\r\n2,b,x,nan,64.0\r\n'
     first, second = read("csv", data)
     assert first == PromptRow(
-        number=2, fields={"id": "1", "prompt": 'a "red", round\r\ncircle', "seed": 7, "guidance_scale": 4.5}
+        number=2, fields={"id": "1", "prompt": 'a "red", round\r\ncircle', "seed": "7", "guidance_scale": "4.5"}
     )
-    assert second == PromptRow(number=4, fields={"id": "2", "prompt": "b", "seed": "x", "height": 64})
+    assert second.fields == {"id": "2", "prompt": "b", "seed": "x", "guidance_scale": "nan", "height": "64.0"}
 
 
 def test_a_malformed_csv_row_is_a_bad_row() -> None:
@@ -90,7 +90,7 @@ def test_a_malformed_csv_row_is_a_bad_row() -> None:
     assert rows[0].problem == "the row has 3 values for 2 columns; quote values that contain commas"
     assert "malformed csv" in rows[1].problem
     assert rows[2].fields == {"prompt": "short"}
-    assert rows[3].fields == {"prompt": "good", "seed": 2}
+    assert rows[3].fields == {"prompt": "good", "seed": "2"}
     assert "malformed csv: unexpected end of data" in rows[4].problem
 
 
@@ -151,7 +151,6 @@ def test_an_input_that_cannot_work_is_told_in_one_sentence(tmp_path: Path) -> No
     assert "holds prompts.docx, whose suffix is not one of .parquet, .pq, .jsonl" in told(tmp_path)
     assert "suffix is not one of" in told(tmp_path / "prompts.docx")
     (tmp_path / "a.txt").write_text("")
-    assert "is empty: 1 txt file(s) of 0 bytes" in told(tmp_path / "a.txt")
     (tmp_path / "b.csv").write_text("prompt\nx\n")
     assert "mixes csv and txt files" in told(tmp_path)
     (tmp_path / "c.parquet").write_text("no parquet")
@@ -159,6 +158,22 @@ def test_an_input_that_cannot_work_is_told_in_one_sentence(tmp_path: Path) -> No
     (tmp_path / "d.txt").write_bytes("x".encode("utf-16"))
     assert "is UTF-16; save it as UTF-8" in told(tmp_path / "d.txt")
     assert "gs:// is not supported" in told("gs://bucket/x")
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n"])
+@pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl"])
+def test_an_input_may_be_empty(tmp_path: Path, suffix: str, data: bytes) -> None:
+    (tmp_path / f"a.{suffix}").write_bytes(data.replace(b" ", b"") if suffix == "csv" else data)
+    assert check_input(str(tmp_path)).format == suffix
+    assert read(suffix, data) == []
+
+
+def test_a_quote_that_is_not_closed_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('"prompt,seed\nx,1\n')
+    assert "a.csv:1: the header is malformed csv: unexpected end of data, reading lines 1 to 2" in told(tmp_path)
+    row = read("csv", b'prompt,seed\nx,1\n"y,2\nz,3\n')[-1]
+    assert row.number == 3
+    assert "end of data, reading lines 3 to 4 as one; close each quote" in row.problem
 
 
 def test_an_input_without_prompts_names_its_columns_and_the_nearest(tmp_path: Path) -> None:

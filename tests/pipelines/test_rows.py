@@ -59,7 +59,7 @@ def test_columns_override_the_jobs_sampling() -> None:
     assert (request.guidance_scale, request.negative_prompt, request.fps) == (2.5, "blur", 12)
 
 
-@pytest.mark.parametrize("nothing", [None, "", math.nan])
+@pytest.mark.parametrize("nothing", [None, "", "nan", math.nan])
 def test_nothing_stands_for_the_default(nothing: object) -> None:
     assert requests(height=nothing, seed=nothing, num_samples=nothing) == requests()
 
