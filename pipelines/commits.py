@@ -164,7 +164,7 @@ class Commits:
         """Upload the video, then its marker; "already" if another writer's marker was first.
 
         However many writers race and wherever one dies, there is one marker and the video it names exists.
-        Raises `Uncommittable` if a folder is where the marker belongs.
+        Raises `Uncommittable` if a folder or a link to nothing is where the marker belongs.
         """
         if sample.file_name != video_key(sample.sample_id, hashlib.sha256(video).hexdigest()):
             raise ValueError(f"{sample.file_name} is not the name of this video of {len(video)} bytes")
@@ -183,7 +183,10 @@ class Commits:
                 self.store.delete(sample.file_name)
             if first is None:
                 key = commit_key(sample.sample_id)
-                raise Uncommittable(f"{self.store.uri}/{key} is a folder, no commit marker; remove it and run again")
+                raise Uncommittable(
+                    f"{self.store.uri}/{key}, where a commit marker belongs, is a folder or a link to nothing; "
+                    "remove it and run again"
+                )
         self._clear_failures(sample)
         return "committed" if won else "already"
 

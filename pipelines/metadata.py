@@ -26,6 +26,7 @@ ORPHAN_GRACE_S = 3600.0
 _TYPES: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 SCHEMA = pa.schema([pa.field(name, _TYPES[kind]) for name, kind in get_type_hints(CommittedSample).items()])
 _VIDEO = re.compile(rf"^{VIDEOS_FOLDER}/(?P<place>[0-9a-f]{{2}}/(?P<sample>[0-9a-f]+))-[0-9a-f]{{8}}\.mp4$")
+_SAMPLE = re.compile(r"^[0-9a-f]+$")
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -188,7 +189,7 @@ def _forget_settled_failures(commits: Commits, pool: Executor) -> None:
 
     def forget(key: str) -> None:
         sample_id = key.rpartition("/")[2].removesuffix(".json")
-        if commits.is_committed(sample_id):
+        if _SAMPLE.match(sample_id) and commits.is_committed(sample_id):
             commits.clear_failure(sample_id)
 
     for _ in _read_ahead(pool, forget, (item.key for item in commits.store.list(f"{FAILURES_FOLDER}/"))):

@@ -169,10 +169,16 @@ def test_a_marker_that_is_no_object_is_told(tmp_path: Path, marker: bytes) -> No
         Commits(store).read("abcd")
 
 
-def test_a_folder_in_the_place_of_a_marker_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("thing", ["folder", "link"])
+def test_what_is_in_the_place_of_a_marker_is_told(tmp_path: Path, thing: str) -> None:
     store, row = LocalStore(tmp_path), sample()
-    (tmp_path / commit_key(row.sample_id)).mkdir(parents=True)
-    with pytest.raises(Uncommittable, match=r"\.json is a folder, no commit marker; remove it and run again"):
+    place = tmp_path / commit_key(row.sample_id)
+    place.parent.mkdir(parents=True)
+    if thing == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to("nothing")
+    with pytest.raises(Uncommittable, match=r"\.json, where a commit marker belongs, is a folder or .*; remove it"):
         Commits(store).commit(row, VIDEO)
     assert list(store.list("videos/")) == []
 

@@ -222,7 +222,7 @@ def test_damaged_videos_and_commits_are_told_and_the_rest_goes_on(
     files[2].mkdir()
     summary = run(job)
     assert (tally(summary), summary.missing, summary.exit_code) == ((4, 3, 0, 1), 2, 3)
-    assert f"{names[2]}.json is a folder, no commit marker; remove it and run again" in summary.spell()
+    assert f"{names[2]}.json, where a commit marker belongs, is a folder" in summary.spell()
     files[2].rmdir()
     for file in files[:2]:
         file.unlink()

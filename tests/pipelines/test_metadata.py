@@ -172,10 +172,14 @@ def test_failures_of_committed_samples_are_forgotten(tmp_path: Path) -> None:
     commits.fail(FailureRecord(sample_id=sample(0).sample_id, source="x:1", reason="r", kind="k"))
     commits.fail(FailureRecord(sample_id=sample(9).sample_id, source="x:9", reason="r", kind="k"))
     record = store.get(failure_key(sample(0).sample_id))
+    foreign = [f"_pabcast/failures/{name}.json" for name in ("", ".", "..", "notes")]
+    for key in foreign:
+        store.put(key, b"mine")
     commit_many(store, 1)
     store.put(failure_key(sample(0).sample_id), record)
     compact(store)
-    assert [item.key for item in store.list("_pabcast/failures/")] == [failure_key(sample(9).sample_id)]
+    left = {item.key for item in store.list("_pabcast/failures/")}
+    assert left == {failure_key(sample(9).sample_id), *foreign}
 
 
 @pytest.mark.parametrize("store", ["local", pytest.param("real", marks=pytest.mark.s3)], indirect=True)
