@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 from actors.engine.request import Guidance
 from cluster.errors import ConfigError
 from cluster.pab import PabConfig
+from pipelines.given_paths import check_uri
 from pipelines.models import KnownModel, find_model
 from pipelines.pab_text import read_pab
-from pipelines.places import check_uri, find_shipped
+from pipelines.places import find_shipped
 from pipelines.sampling import Sampling
 from pipelines.strict import build
 from pipelines.widths import GangConfig

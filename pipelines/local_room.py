@@ -11,7 +11,7 @@ from pipelines.config import ClusterConfig
 
 WORKERS_A_CORE = 8
 """More of them mostly wait for each other."""
-PROCESS_BYTES = 300 << 20
+PROCESS_BYTES = 300_000_000
 """Memory of a worker's own, of Python, torch and Ray, before it holds a model."""
 _GPU = Path("/dev/nvidiactl")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from actors.engine import ModelCard, inspect_model
 from cluster.errors import ConfigError
-from pipelines.places import ROOT, config_folders, user_path
+from pipelines.given_paths import user_path
+from pipelines.places import ROOT, config_folders
 from pipelines.strict import build, nearest
 from pipelines.yaml_file import read_yaml
 

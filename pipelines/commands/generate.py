@@ -1,6 +1,5 @@
 """`pabcast generate`."""
 
-import tempfile
 import time
 import unicodedata
 from dataclasses import asdict
@@ -26,8 +25,8 @@ from pipelines.commands.video import (
     read_passes,
 )
 from pipelines.config import ClusterConfig, Device, Dtype
+from pipelines.given_paths import check_writable
 from pipelines.local_room import check_room
-from pipelines.places import user_path
 from pipelines.progress import counting
 from pipelines.strict import convert
 
@@ -171,30 +170,12 @@ def _check_files(out: Path | None, latents: Path | None, default: Path) -> Path:
     file = out or default
     if file.suffix.lower() != ".mp4":
         raise ConfigError(f"--out is {file}; the video is an mp4 file, give it that suffix")
-    for path, option in ((file, "--out"), (latents, "--save-latents")):
-        _check_writable(path, option)
-    if latents is not None and latents.resolve() == file.resolve():
-        raise ConfigError(f"--save-latents and the video are both {file}; give the latents a file of their own")
+    check_writable(file, "--out")
+    if latents is not None:
+        check_writable(latents, "--save-latents")
+        if latents.resolve() == file.resolve():
+            raise ConfigError(f"--save-latents and the video are both {file}; give the latents a file of their own")
     return file
-
-
-def _check_writable(path: Path | None, option: str) -> None:
-    """Tell what cannot be written before a video is made for it; nothing is left there."""
-    if path is None:
-        return
-    user_path(str(path), option)
-    try:
-        if path.is_dir():
-            raise ConfigError(f"{path} is a folder; a file is wanted")
-        if path.is_file():
-            path.open("r+b").close()
-            return
-        if path.exists():
-            raise ConfigError(f"{option} {path} is a pipe or a device; a file is wanted")
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.absolute().parent).close()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _slug(prompt: str) -> str:

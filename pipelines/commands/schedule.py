@@ -23,7 +23,10 @@ from pipelines.commands.video import (
     one_video,
     read_passes,
 )
+from pipelines.given_paths import check_writable
 from pipelines.schedule_table import spell_schedule
+
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 
 
 def schedule(
@@ -45,7 +48,10 @@ def schedule(
     Example: pabcast schedule --pab pab246 --gang 2 --plot schedule.png
     """
     fields: dict[str, object] = {"num_frames": frames, "steps": steps, "guidance_scale": guidance}
+    element_bytes, passes = _element_bytes(dtype), read_passes(guidance_passes)
     video = one_video(prompt="-", model=model, size=size, pab=pab, gang=gang, fields=fields)
+    if plot is not None:
+        _check_plot(plot)
     # diffusers takes seconds to import: only once the flags are known to be good.
     from actors.engine import timesteps
 
@@ -57,8 +63,8 @@ def schedule(
         table,
         gang,
         guidance_scale=request.guidance_scale,
-        passes=read_passes(guidance_passes),
-        element_bytes=_element_bytes(dtype),
+        passes=passes,
+        element_bytes=element_bytes,
     )
     title = f"{video.model.id}, {request.shape}, {request.steps} steps, {pab}, gang {gang}"
     tell(title + "\n" + spell_schedule(table, video.card.numbers.kinds), as_json=as_json)
@@ -94,11 +100,15 @@ def _spell_forecast(predicted: Forecast) -> str:
     return f"rank 0 hands over {'; '.join(sent)}; its cache holds {spell_bytes(predicted.cache_bytes)} at most"
 
 
+def _check_plot(plot: Path) -> None:
+    if plot.suffix.lower() not in PICTURES:
+        raise ConfigError(f"--plot is {plot}; a picture is wanted, with one of the suffixes {', '.join(PICTURES)}")
+    check_writable(plot, "--plot")
+
+
 def _draw(table: BroadcastSchedule, video: OneVideo, title: str, plot: Path) -> None:
     from pipelines.schedule_picture import draw_schedule
 
-    if not plot.absolute().parent.is_dir():
-        raise ConfigError(f"--plot {plot}: there is no folder {plot.absolute().parent}")
     draw_schedule(table, video.card.numbers.kinds, title, plot)
 
 

@@ -181,7 +181,9 @@ class LocalStore:
         try:
             yield
         except FileNotFoundError as error:
-            raise NotFound(f"{self.root} has no {key or error.filename}") from error
+            if key is not None:
+                raise NotFound(f"{self.root} has no {key}") from error
+            raise StoreError(f"{self.root} cannot be made there, or was removed; give another folder") from error
         except (NotADirectoryError, IsADirectoryError) as error:
             if key is not None:
                 raise NotFound(f"{self.root} has no {key}") from error

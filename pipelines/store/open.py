@@ -5,7 +5,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from cluster.errors import ConfigError
-from pipelines.places import check_uri, user_path
+from pipelines.given_paths import check_uri, user_path
 from pipelines.store.interface import Store
 from pipelines.store.local import LocalStore
 from pipelines.store.s3 import S3Store

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ConfigError, StoreError
-from pipelines.commands.generate import _check_writable, _slug, _write_new, generate
+from pipelines.commands.generate import _slug, _write_new, generate
+from pipelines.given_paths import check_writable
 
 
 @pytest.mark.parametrize(
@@ -42,9 +43,9 @@ def test_the_latents_do_not_go_where_the_video_goes(tmp_path: Path, tiny_model: 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_video_is_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be written"):  # a program that runs, root cannot write either
-        _check_writable(Path(sys.executable).resolve(), "--save-latents")
+        check_writable(Path(sys.executable).resolve(), "--save-latents")
     os.mkfifo(tmp_path / "x.mp4")
     with pytest.raises(ConfigError, match="is a pipe or a device"):
-        _check_writable(tmp_path / "x.mp4", "--out")
+        check_writable(tmp_path / "x.mp4", "--out")
     with pytest.raises(ConfigError, match=r"too long: one of its names has 304 bytes of at most 255"):
-        _check_writable(tmp_path / f"{'x' * 300}.mp4", "--out")
+        check_writable(tmp_path / f"{'x' * 300}.mp4", "--out")

@@ -17,7 +17,7 @@ def test_a_small_machine_holds_more_workers_than_cores(workers: int) -> None:
 @pytest.mark.parametrize(
     ("workers", "weights_gb", "sentence"),
     [
-        (17, 0, "this machine holds 16 workers: 16 on its 2 cores, at 8 a core, and 54 in its 17.2 GB"),
+        (17, 0, "this machine holds 16 workers: 16 on its 2 cores, at 8 a core, and 57 in its 17.2 GB"),
         (5, 4, "this machine holds 3 workers: 16 on its 2 cores, at 8 a core, and 3 in its 17.2 GB"),
         (1, 20, "20.0 GB of weights; take a smaller model or join a cluster"),
     ],

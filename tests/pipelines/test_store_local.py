@@ -145,3 +145,8 @@ print(wins)
 def test_of_eight_racing_processes_one_wins_each_round(tmp_path: Path) -> None:
     assert sum(race_processes(RACER, tmp_path, 8)) == 10
     assert len(list((tmp_path / "race").iterdir())) == 10
+
+
+def test_a_folder_that_cannot_be_made_is_told() -> None:
+    with pytest.raises(StoreError, match="/proc/nowhere cannot be made there, or was removed; give another folder"):
+        LocalStore("/proc/nowhere").put("key", b"x")
