@@ -38,11 +38,11 @@ def read_pab(value: object, key: str = "pab") -> PabConfig:
     return _from_preset(value, key)
 
 
-def check_blocks(pab: PabConfig, num_layers: int, key: str = "pab") -> None:
+def check_blocks(pab: PabConfig, num_layers: int) -> None:
     """Raise `ConfigError` if `pab` reuses the MLP of a block that a model of `num_layers` lacks."""
     beyond = [block for block in pab.mlp.blocks if block >= num_layers] if pab.mlp else []
     if beyond:
-        raise ConfigError(f"{key} reuses the mlp of block {beyond[0]}; the model has blocks 0 to {num_layers - 1}")
+        raise ConfigError(f"pab reuses the mlp of block {beyond[0]}; the model has blocks 0 to {num_layers - 1}")
 
 
 def presets() -> dict[str, Path]:

@@ -41,10 +41,10 @@ def quality(
         raise ConfigError(f"--prompts is {prompts}; it must be 1 or more")
     if problem := limit_problem("steps", steps):
         raise ConfigError(f"--{problem}")
-    pabs = {name: read_pab(name, "--pab") for name in pab or PRESETS}
+    pabs = {name: read_pab(name) for name in pab or PRESETS}
     card = read_card(find_model(model))
     for config in pabs.values():
-        check_blocks(config, card.numbers.num_layers, "--pab")
+        check_blocks(config, card.numbers.num_layers)
     from actors.engine import Engine
     from actors.engine.demo.pab_quality import Settings, measure
 

@@ -50,8 +50,8 @@ def one_video(*, prompt: str, model: str, size: str | None, pab: str, gang: int,
     """
     known = find_model(model)
     card = read_card(known)
-    config = read_pab(pab, "--pab")
-    check_blocks(config, card.numbers.num_layers, "--pab")
+    config = read_pab(pab)
+    check_blocks(config, card.numbers.num_layers)
     defaults = RowDefaults(
         sampling=build(Sampling, known.sampling, f"{known.id}.sampling"),
         model=known.id,

@@ -59,5 +59,10 @@ def test_files_of_another_project_are_left_out(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_block_that_the_model_lacks_is_told_before_anything_is_loaded(tiny_model: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--pab reuses the mlp of block 99; the model has blocks 0 to 1"):
+    with pytest.raises(ConfigError, match="pab reuses the mlp of block 99; the model has blocks 0 to 1"):
         one_video(prompt="a cat", model=str(tiny_model), size=None, pab="mlp=0+99@720x2", gang=1, fields={})
+
+
+def test_a_wrong_part_of_pab_is_called_as_a_config_calls_it(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^pab\.window is 'a:b'"):
+        one_video(prompt="a cat", model=str(tiny_model), size=None, pab="window=a:b", gang=1, fields={})
