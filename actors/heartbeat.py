@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-_GONE_TIMEOUT_S = 15.0
+GONE_TIMEOUT_S = 15.0
 
 
 class Heartbeat:
@@ -22,15 +22,15 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="pabcast-heartbeat", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Say goodbye; if this was the last client, wait until the pool is gone."""
+    def stop(self, timeout_s: float = GONE_TIMEOUT_S) -> None:
+        """Say goodbye; if this was the last client, wait until the pool is gone or `timeout_s` are over."""
         self._stopped.set()
         self._thread.join()
         if not ray.is_initialized():
             return
-        deadline = time.monotonic() + _GONE_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         with contextlib.suppress(ray.exceptions.RayError):
-            if ray.get(self._actor.detach.remote(self._client), timeout=_GONE_TIMEOUT_S):
+            if ray.get(self._actor.detach.remote(self._client), timeout=timeout_s):
                 while time.monotonic() < deadline:
                     with contextlib.suppress(ray.exceptions.GetTimeoutError):
                         ray.get(self._actor.status.remote(), timeout=1)

@@ -14,7 +14,7 @@ import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.heartbeat import Heartbeat
+from actors.heartbeat import GONE_TIMEOUT_S, Heartbeat
 from actors.order import Answer, Order
 from actors.pool import MAX_CALLS, RemotePool
 from actors.result import VideoResult
@@ -31,6 +31,7 @@ log = logging.getLogger("pabcast.client")
 POOL_NAME = "pabcast-pool"
 NAMESPACE = "pabcast"
 _DYING_TIMEOUT_S = 60.0
+_HASTY_TIMEOUT_S = 2.0
 _FULL_WAIT_S = 0.5
 _PROGRESS_S = 0.5
 T = TypeVar("T")
@@ -165,17 +166,17 @@ class PoolClient:
         status: PoolStatus = self._get(self._actor.status.remote(), timeout_s)
         return status
 
-    def close(self) -> None:
-        """Leave the pool; the last one to leave waits until nothing of it is left."""
+    def close(self, timeout_s: float = GONE_TIMEOUT_S) -> None:
+        """Leave the pool; the last one to leave waits, so long at most, until nothing of it is left."""
         if self._heartbeat:
-            self._heartbeat.stop()
+            self._heartbeat.stop(timeout_s)
             self._heartbeat = None
 
     def __enter__(self) -> "PoolClient":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        self.close(_HASTY_TIMEOUT_S if kind is KeyboardInterrupt else GONE_TIMEOUT_S)
 
     async def __aenter__(self) -> "PoolClient":
         return self

@@ -1,86 +1,83 @@
-"""The command `pabcast`. Its parts import torch and Ray only when a command needs them."""
+"""The entry point of `pabcast`. It imports next to nothing, so that an interrupt finds it listening."""
 
 import contextlib
 import os
 import sys
 import traceback
-from importlib.metadata import version
-from typing import Annotated
 
-import typer
-from typer.exceptions import Abort, TyperException
-
-from cluster.errors import ConfigError, PabcastError
-from pipelines.commands.bench import bench
-from pipelines.commands.generate import generate
-from pipelines.commands.models import models
-from pipelines.commands.output import open_streams, tell
-from pipelines.commands.run import run
-from pipelines.commands.schedule import schedule
-from pipelines.daemons import RayLost
+from pipelines.interrupts import Brake
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
-
-app = typer.Typer(
-    name="pabcast",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(run)
-app.command()(generate)
-app.command()(schedule)
-app.command()(models)
-app.add_typer(bench, name="bench")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        tell(f"pabcast {version('pabcast')}")
-        raise typer.Exit()
-
-
-@app.callback()
-def pabcast(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Text-to-video datasets by sequence-parallel gangs with Pyramid Attention Broadcast."""
 
 
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and the exit code of their kind."""
-    verbose = "--verbose" in sys.argv[1:]
-    open_streams()
     # Ray, read at its import: a thread that outlives our connection must not join whatever cluster is near.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
-    code = _run()
-    if isinstance(code, int):
-        sys.exit(code)
-    if verbose:
-        tell("".join(traceback.format_exception(code)).rstrip(), as_json=True)
-    answer = _tell(code)
-    if isinstance(code, RayLost):
-        _leave_at_once(answer)
-    sys.exit(answer)
+    with Brake() as brake:
+        try:
+            code, tidy = _run()
+        except KeyboardInterrupt:
+            code, tidy = INTERRUPTED, False
+        if brake.heard:
+            print(_spell_stop(sys.argv), file=sys.stderr)  # noqa: T201
+        if not tidy:
+            _leave_at_once(code)
+    sys.exit(code)
 
 
-def _run() -> int | Exception:
+def _run() -> tuple[int, bool]:
+    """The exit code, and whether the interpreter may end as it usually does."""
+    from pipelines.commands.output import open_streams
+
+    open_streams()
+    from pipelines.app import app
+
     try:
         result = app(standalone_mode=False)
         sys.stdout.flush()
-    except (KeyboardInterrupt, Abort):
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; keep the interpreter from complaining at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return FAILED, True
     except Exception as error:
-        return error
-    return result if isinstance(result, int) else 0
+        if "--verbose" in sys.argv[1:]:
+            _show(error)
+        return _tell(error)
+    code = result if isinstance(result, int) else 0
+    return code, code != INTERRUPTED
+
+
+def _show(error: Exception) -> None:
+    from pipelines.commands.output import tell
+
+    tell("".join(traceback.format_exception(error)).rstrip(), as_json=True)
+
+
+def _tell(error: Exception) -> tuple[int, bool]:
+    from typer.exceptions import Abort, TyperException
+
+    from cluster.errors import ConfigError, PabcastError
+    from pipelines.commands.output import tell
+    from pipelines.daemons import RayLost
+
+    if isinstance(error, Abort):
+        return INTERRUPTED, False
+    if isinstance(error, TyperException):
+        message = error.format_message()
+        if message:  # of a command without arguments it is its help, which is no error of anybody
+            tell(message if message.startswith("Usage: ") else f"error: {message}", as_json=True)
+        return error.exit_code, True
+    if isinstance(error, PabcastError):
+        tell(f"error: {error}", as_json=True)
+        return BAD_USAGE if isinstance(error, ConfigError) else FAILED, not isinstance(error, RayLost)
+    first = (str(error).splitlines() or [""])[0]
+    tell(f"error: unexpected {type(error).__name__}: {first} (--verbose shows where)", as_json=True)
+    return FAILED, True
+
+
+def _spell_stop(arguments: list[str]) -> str:
+    return "stopped; what is committed stays" if arguments[1:2] == ["run"] else "stopped"
 
 
 def _leave_at_once(code: int) -> None:
@@ -89,20 +86,6 @@ def _leave_at_once(code: int) -> None:
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(code)
-
-
-def _tell(error: Exception) -> int:
-    if isinstance(error, TyperException):
-        message = error.format_message()
-        if message:  # of a command without arguments it is its help, which is no error of anybody
-            tell(message if message.startswith("Usage: ") else f"error: {message}", as_json=True)
-        return error.exit_code
-    if isinstance(error, PabcastError):
-        tell(f"error: {error}", as_json=True)
-        return BAD_USAGE if isinstance(error, ConfigError) else FAILED
-    first = (str(error).splitlines() or [""])[0]
-    tell(f"error: unexpected {type(error).__name__}: {first} (--verbose shows where)", as_json=True)
-    return FAILED
 
 
 if __name__ == "__main__":

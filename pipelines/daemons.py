@@ -1,6 +1,7 @@
 """The processes that a local Ray cannot do without, and whether they live."""
 
 import contextlib
+from collections.abc import Iterator
 
 import psutil
 
@@ -14,7 +15,7 @@ class RayLost(ClusterError):
 
 
 class Daemons:
-    """The raylet and the gcs_server that this process has started; none if its Ray is a cluster.
+    """The raylet, the gcs_server and their helpers that this process has started; none if its Ray is a cluster.
 
     Ray itself notices a death of theirs after 15 to 60 seconds, and then ends this process without a word.
     """
@@ -23,12 +24,19 @@ class Daemons:
         self._processes: list[tuple[str, psutil.Process]] = []
         for process in psutil.Process().children():
             with contextlib.suppress(psutil.Error):
-                if process.name() in DAEMONS:
-                    self._processes.append((process.name(), process))
+                self._processes.append((process.name(), process))
 
     def dead(self) -> str:
-        """The first of them that has died, by its name and pid; empty while all live."""
-        return next((f"{name} (pid {process.pid})" for name, process in self._processes if not _lives(process)), "")
+        """The raylet or gcs_server that has died, by its name and pid; empty while both live."""
+        gone = (f"{name} (pid {process.pid})" for name, process in self._gone() if name in DAEMONS)
+        return next(gone, "")
+
+    def ending(self) -> bool:
+        """Whether any of them has died: a raylet that is told to end takes ten seconds, its helpers none."""
+        return any(True for _ in self._gone())
+
+    def _gone(self) -> Iterator[tuple[str, psutil.Process]]:
+        return ((name, process) for name, process in self._processes if not _lives(process))
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -43,6 +43,8 @@ class Tale:
     audit: AuditResult = field(default_factory=AuditResult)
     problem: PabcastError | None = None
     """Why the run could not go on."""
+    interrupted: bool = False
+    """Whether it was asked to stop."""
 
 
 class Drive:
@@ -62,9 +64,11 @@ class Drive:
     def __enter__(self) -> "Drive":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leave the pool, so that it ends."""
         self._stopping.set()
+        if kind is KeyboardInterrupt:
+            return
         if self._opener is not None:
             self._wait_for(self._opener)
         self._wait_for(_in_background(self._leave_pool, "job-leave"))
@@ -75,23 +79,24 @@ class Drive:
         while drain.is_alive() and not self._interrupts.count and self.tale.problem is None:
             drain.join(LOOK_EVERY_S)
             self._look(LOOK_TIMEOUT_S)
+        self.tale.interrupted = self._interrupts.count > 0
         if drain.is_alive():
-            if self._interrupts.count:
+            if self.tale.interrupted:
                 self._progress.say("stopping; what is committed stays")
             self._stopping.set()
             self._wait_for(_in_background(self._stop, "job-stop"))
             self._wait_for(drain)
         deadline = time.monotonic() + LAST_LOOK_TIMEOUT_S
-        while not self._look(LOOK_TIMEOUT_S) and not self._daemons.dead() and time.monotonic() < deadline:
+        while not self._look(LOOK_TIMEOUT_S) and not self._daemons.ending() and time.monotonic() < deadline:
             pass
-        if self.tale.problem is None and not drain.is_alive():
+        if self.tale.problem is None and not drain.is_alive() and not self._daemons.ending():
             self._audit()
         return self.tale
 
     def _wait_for(self, thread: threading.Thread) -> None:
         """Wait for a thread that talks to Ray, no longer than there is a Ray to answer it."""
         deadline = time.monotonic() + LEAVE_TIMEOUT_S
-        while thread.is_alive() and not self._daemons.dead() and time.monotonic() < deadline:
+        while thread.is_alive() and not self._daemons.ending() and time.monotonic() < deadline:
             thread.join(LOOK_EVERY_S)
 
     def _audit(self) -> None:

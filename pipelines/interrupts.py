@@ -1,40 +1,80 @@
-"""Ctrl-C and SIGTERM while a job runs: the first asks it to stop, the second ends it at once."""
+"""Ctrl-C and SIGTERM: they stop a command, softly while its job runs, and at once when they are repeated."""
 
+import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = "\x1b[?25h"
+INTERRUPTED = 130
 
 
-class Interrupts:
-    """Counts interrupts inside a `with`; from the second on they raise KeyboardInterrupt.
-
-    Outside the main thread, where Python takes no signals, it counts none.
-    """
+class _Listener:
+    """Takes the signals inside a `with`; outside the main thread, where Python takes none, it hears nothing."""
 
     def __init__(self) -> None:
-        self.count = 0
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "Interrupts":
-        self.listen()
+    def __enter__(self) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def listen(self) -> None:
-        """Take the signals; again after `ray.init`, which takes SIGTERM for itself."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in _SIGNALS:
-            before = signal.signal(number, self._hear)
-            self._before.setdefault(number, before)
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        raise NotImplementedError
+
+
+class Interrupts(_Listener):
+    """For a job: the first signal is counted, and the job stops by itself; those after it do what they did before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        before = self._before.get(signal.Signals(number))
         if self.count > 1:
+            if callable(before):
+                before(number, frame)
             raise KeyboardInterrupt
+
+
+class Brake(_Listener):
+    """For a whole command: the first signal raises KeyboardInterrupt, the next ends it and its processes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = 0
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard += 1
+        if self.heard == 1:
+            raise KeyboardInterrupt
+        _end_at_once()
+
+
+def listen_again() -> None:
+    """Take SIGTERM back from Ray, whose C++ puts a handler over Python's that prints a stack and aborts."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _end_at_once() -> None:
+    """End this process and those of its local Ray, without a word and without waiting for anything."""
+    if "pipelines.orphans" in sys.modules:
+        from pipelines.orphans import end_own
+
+        end_own(patience_s=0)
+    if sys.stderr is not None and sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
+    os._exit(INTERRUPTED)

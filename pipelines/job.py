@@ -42,29 +42,28 @@ def run_job(config: JobConfig, progress: Progress) -> JobResult:
     for line in (job.probe.message, *remark_on_job(job)):
         progress.say(line)
     write_run_file(job)
-    with Interrupts() as interrupts:
-        tale = _look_or_drive(job, progress, interrupts)
-        found = _compact(job, started_at, tale.problem)
-        picture = _draw(job) if tale.counts.committed else None
+    tale = _look_or_drive(job, progress)
+    found = _compact(job, started_at, tale.problem)
+    picture = _draw(job) if tale.counts.committed else None
     summary = _summarise(job, tale, found, picture, time.time() - started_at)
     if tale.problem is not None:
         raise type(tale.problem)(_going_on(tale.problem, summary)) from tale.problem
-    if tale.counts.open and not interrupts.count:
+    if tale.counts.open and not tale.interrupted:
         raise ClusterError(f"{tale.counts.open} rows have no outcome; run the same command again to make them")
-    return JobResult(summary=summary, interrupted=interrupts.count > 0)
+    return JobResult(summary=summary, interrupted=tale.interrupted)
 
 
-def _look_or_drive(job: CheckedJob, progress: Progress, interrupts: Interrupts) -> Tale:
+def _look_or_drive(job: CheckedJob, progress: Progress) -> Tale:
     ledger = look_quickly(job)
-    if interrupts.count:
-        return Tale()
     if ledger is not None:
         progress.say("nothing is left to make")
         return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger, complete=True))
-    with ray_session(job.config.cluster) as daemons:
-        interrupts.listen()
-        with Drive(job, progress, interrupts, daemons) as drive:
-            return drive.run()
+    with (
+        ray_session(job.config.cluster) as daemons,
+        Interrupts() as interrupts,
+        Drive(job, progress, interrupts, daemons) as drive,
+    ):
+        return drive.run()
 
 
 def _compact(job: CheckedJob, started_at: float, problem: PabcastError | None) -> CompactResult:

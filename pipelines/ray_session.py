@@ -13,8 +13,9 @@ from typing import Any
 from cluster.errors import ClusterError
 from pipelines.config import ClusterConfig
 from pipelines.daemons import Daemons
-from pipelines.orphans import end_orphans, end_own, mark_this_driver
+from pipelines.orphans import PATIENCE_S, end_orphans, end_own, mark_this_driver
 from pipelines.places import ROOT
+from pipelines.ray_init import RayInit
 
 REACH_TIMEOUT_S = 10.0
 _QUIET = {
@@ -45,8 +46,8 @@ class _RayLines(io.TextIOBase):
 def ray_session(config: ClusterConfig) -> Iterator[Daemons]:
     """Be connected to Ray inside the `with`; a process that already is stays so, also afterwards.
 
-    A local Ray dies with this process, however it ends. One that has lost a daemon is killed and stays unusable
-    in this process. Raises `ClusterError` if the cluster cannot be reached.
+    A local Ray dies with this process, however it ends. After a KeyboardInterrupt, or when it has lost a daemon, it
+    is killed and stays unusable in this process. Raises `ClusterError` if the cluster cannot be reached.
     """
     for name, value in (_QUIET if config.address else _QUIET | _LOCAL).items():
         os.environ.setdefault(name, value)
@@ -56,18 +57,18 @@ def ray_session(config: ClusterConfig) -> Iterator[Daemons]:
         yield Daemons()
         return
     with redirect_stdout(_RayLines()):
-        _connect(ray, config)
-        daemons = Daemons()
+        daemons, hasty = None, False
+        init = RayInit(**_how(config))
         try:
+            _wait_for(init, config)
+            daemons = Daemons()
             yield daemons
+        except KeyboardInterrupt:
+            hasty = config.address is None
+            raise
         finally:
-            if daemons.dead():
-                # Ray's own way out would ask the dead.
-                end_own(patience_s=0)
-            else:
-                ray.shutdown()
-                if config.address is None:
-                    end_own()
+            _disconnect(ray, config, at_once=hasty or (daemons is not None and daemons.ending()))
+            init.end()
 
 
 def quiet_ray_data() -> Any:
@@ -85,7 +86,8 @@ def quiet_ray_data() -> Any:
     return context
 
 
-def _connect(ray: Any, config: ClusterConfig) -> None:
+def _how(config: ClusterConfig) -> dict[str, Any]:
+    """The arguments of `ray.init`."""
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.address is None:
         end_orphans()
@@ -96,13 +98,33 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
         how["address"] = config.address
     if config.ship_code:
         how["runtime_env"] = {"py_modules": [str(ROOT / name) for name in ("cluster", "actors", "pipelines")]}
+    return how
+
+
+def _wait_for(init: RayInit, config: ClusterConfig) -> None:
     try:
         with _hushed():
-            ray.init(**how)
+            init.start()
+            init.wait()
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         where = "a local Ray could not be started" if config.address is None else f"no Ray at {config.address}"
         raise ClusterError(f"{where}: {first}{_token_hint(config)}") from error
+
+
+def _disconnect(ray: Any, config: ClusterConfig, *, at_once: bool) -> None:
+    patience_s = 0.0
+    try:
+        if not at_once:
+            # It asks each of Ray's processes: not when they are gone, or somebody waits for the end.
+            ray.shutdown()
+            patience_s = PATIENCE_S
+        if config.address is None:
+            end_own(patience_s)
+    except KeyboardInterrupt:
+        if config.address is None:
+            end_own(patience_s=0)
+        raise
 
 
 def _token_hint(config: ClusterConfig) -> str:

@@ -22,6 +22,19 @@ ROWS = 10
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+def listening(process: "subprocess.Popen[str]") -> bool:
+    """Whether it takes SIGTERM for itself by now."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+    return False
+
+
+def has_begun(process: "subprocess.Popen[str]") -> bool:
+    """Whether its Ray is starting."""
+    return bool(left_of(process.pid))
+
+
 @pytest.fixture
 def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
     """Starts the same job again and again in a process of its own; what still runs at the end is killed."""
@@ -40,7 +53,13 @@ def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         started.append(
             subprocess.Popen(
-                command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                command,
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
             )
         )
         return started[-1]
@@ -159,6 +178,44 @@ def test_a_job_whose_ray_dies_says_so_and_keeps_what_is_made(
     out, err = again.communicate(timeout=200)
     assert again.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["rows"] == ROWS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", [listening, has_begun])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_job_that_is_stopped_while_it_starts_ends_soon_and_says_one_line(
+    start: Start, number: signal.Signals, when: Callable[["subprocess.Popen[str]"], bool], times: int
+) -> None:
+    process = start(steps=100)
+    while not when(process):
+        time.sleep(0.01)
+    begun = time.monotonic()
+    for _ in range(times):
+        if process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.03)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 15
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    if times == 1:
+        assert err.splitlines()[-1] == "stopped; what is committed stays"
+    assert left_of(process.pid) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_whose_every_process_is_told_to_end_does_so_soon(start: Start, tmp_path: Path) -> None:
+    process = start(steps=100)
+    wait_for_commits(tmp_path, 1, process)
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert json.loads(out.splitlines()[-1])["rows"] == len(commits(tmp_path))
+    assert left_of(process.pid) == []
 
 
 @pytest.mark.slow
