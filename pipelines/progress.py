@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from pipelines.ledger import LedgerCounts
 
 RATE_OVER_S = 60.0
+BAR_COLUMNS = 24
+_AROUND_COLUMNS = 3
+"""The spinner and the spaces beside the bar."""
+_LEAST_WANTED = ("skipped", "a minute", "workers", "left", "failed")
+"""Ends of the parts that a narrow terminal does without, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +55,8 @@ class Pace:
         return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
 
 
-def spell_progress(snapshot: Snapshot, per_second: float) -> str:
-    """The line: videos done, failed and skipped, rate, time left, busy gangs."""
+def spell_progress(snapshot: Snapshot, per_second: float, columns: int = 1000) -> str:
+    """The line: videos done, failed and skipped, rate, time left, busy gangs; without the parts that do not fit."""
     counts = snapshot.counts
     parts = [f"{snapshot.done} of {counts.requested} videos"]
     parts += [f"{count} {what}" for count, what in ((counts.failed, "failed"), (counts.skipped, "skipped")) if count]
@@ -62,6 +67,9 @@ def spell_progress(snapshot: Snapshot, per_second: float) -> str:
     else:
         gangs = "gang" if snapshot.busy_gangs == 1 else "gangs"
         parts.append(f"{snapshot.busy_gangs} {gangs} on {snapshot.busy_workers} of {snapshot.workers} workers")
+    for end in _LEAST_WANTED:
+        if len(" · ".join(parts)) > columns:
+            parts = [part for part in parts if not part.endswith(end)]
     return " · ".join(parts)
 
 
@@ -84,13 +92,19 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line above the live one."""
+        if self._live:
+            self._display.stop()
         self._say(line)
+        if self._live:
+            self._display.start()
 
     def show(self, snapshot: Snapshot) -> None:
         """Show where the job stands."""
         self._pace.tell(snapshot.counts.committed + snapshot.counts.failed, time.monotonic())
         if self._live:
-            line = spell_progress(snapshot, self._pace.per_second)
+            room = self._display.console.width - _AROUND_COLUMNS
+            line = spell_progress(snapshot, self._pace.per_second, room - 1)
+            self._bar.bar_width = min(BAR_COLUMNS, room - len(line))
             self._display.update(
                 self._task, description=line, completed=snapshot.done, total=snapshot.counts.requested or None
             )
@@ -100,7 +114,8 @@ class Progress:
         from rich.progress import BarColumn, SpinnerColumn, TextColumn
         from rich.progress import Progress as Display
 
-        columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+        self._bar = BarColumn(bar_width=BAR_COLUMNS)
+        columns = (SpinnerColumn(), self._bar, TextColumn("{task.description}", markup=False))
         self._display = Display(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
         self._task = self._display.add_task("starting", total=None)
         self._display.start()
