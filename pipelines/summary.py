@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.commands.output import spell_seconds
+from pipelines.contact_sheet import VIDEOS_SHOWN
 
 SHOWN_FAILURES = 10
 DONE, NOT_DONE, SOME_FAILED = 0, 1, 3
@@ -90,7 +91,8 @@ class JobSummary:
             lines += [f"  missing {name}" for name in self.missing_names[:SHOWN_FAILURES]]
             if self.missing > SHOWN_FAILURES:
                 lines.append(f"  and {self.missing - SHOWN_FAILURES} more")
-        shown = f"; some of them in {self.picture}" if self.picture else ""
+        which = "some" if self.rows > VIDEOS_SHOWN else "all"
+        shown = f"; {which} of them in {self.picture}" if self.picture else ""
         lines.append(f"{self.rows} videos in {self.uri}{shown}")
         return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """`pabcast bench …`: measurements that print a ratio against the alternative in the same run."""
 
 import math
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,8 @@ def quality(
     card = read_card(find_model(model))
     for config in pabs.values():
         check_blocks(config, card.numbers.num_layers)
+    # Read when tqdm is imported: diffusers' own bars would cross ours.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     from actors.engine import Engine
     from actors.engine.demo.pab_quality import Settings, measure
 

@@ -1,5 +1,7 @@
 """The line that a person watches, and the summary."""
 
+import sys
+
 import pytest
 
 from pipelines.ledger import LedgerCounts
@@ -52,6 +54,25 @@ def test_a_live_line_shows_where_the_job_stands(
     assert shown.out == ""
 
 
+def test_a_narrow_terminal_shows_whole_parts_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    snapshot = Snapshot(counts=counts(skipped=2, committed=4, failed=1), busy_gangs=2, busy_workers=3, workers=4)
+    line = "7 of 12 videos · 1 failed · 0:50 left · 2 gangs on 3 of 4 workers"
+    assert spell_progress(snapshot, 0.1, 76) == line
+    with Progress(lambda said: print(said, file=sys.stderr), live=True) as progress:
+        progress.show(snapshot)
+        progress.say("stopping; what is committed stays")
+    shown = capsys.readouterr().err
+    assert "…" not in shown
+    assert "2 gangs on 3 of 4 workers" in shown
+    # On a line of its own: the live one is wiped before it.
+    assert "\x1b[2Kstopping; what is committed stays\n" in shown.replace("\r", "")
+
+
 def test_a_bar_is_silent_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with counting("steps", 3) as advance:
         advance()
@@ -87,3 +108,19 @@ def test_the_summary_lists_ten_failures_and_the_slowest_part() -> None:
         "gang_busy_fraction",
         "uri",
     }
+
+
+@pytest.mark.parametrize(("rows", "which"), [(12, "all"), (13, "some")])
+def test_the_summary_says_whether_the_picture_shows_all(rows: int, which: str) -> None:
+    summary = JobSummary(
+        requested=rows,
+        skipped=rows,
+        committed=0,
+        failed=0,
+        seconds=1.0,
+        gang_busy_fraction=0.0,
+        uri="out",
+        rows=rows,
+        picture="sheet.png",
+    )
+    assert summary.spell().splitlines()[-1] == f"{rows} videos in out; {which} of them in sheet.png"
