@@ -18,7 +18,7 @@ NO_TOKEN = {**os.environ, "RAY_AUTH_MODE": "disabled"}
 """Whether Ray asks for a token depends on what is in the home folder; the cluster listens on loopback only."""
 Driver = subprocess.Popen[str]
 StartDriver = Callable[[int], Driver]
-GONE_TIMEOUT_S = 3 + 12
+GONE_TIMEOUT_S = 3 + 40
 """The client time-out of tests/actors/driver.py, and what a loaded machine takes beyond it."""
 
 
