@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.model import ModelNumbers
-from cluster.pab import Kind
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 
@@ -44,7 +43,8 @@ def forecast(
     the size of each.
     """
     branches = 2 if guidance_scale > 1 else 1
-    frames, patches = -(-shape.num_frames // width), numbers.num_patches(shape)
+    all_frames, patches = numbers.latent_frames(shape), numbers.num_patches(shape)
+    frames = -(-all_frames // width)
     token_bytes = branches * numbers.hidden_size * element_bytes
     share = frames * patches * token_bytes
     cache_bytes = _peak_outputs(numbers, schedule) * share
@@ -53,7 +53,7 @@ def forecast(
     sites = schedule.computed["temporal"] * numbers.num_layers
     calls = 2 * sites * (branches if passes == "two_pass" else 1)
     there = share
-    back = shape.num_frames * -(-patches // width) * token_bytes
+    back = all_frames * -(-patches // width) * token_bytes
     return Forecast(
         all_to_all=CollectiveCount(calls=calls, bytes=sites * (there + back)),
         all_gather=CollectiveCount(calls=1, bytes=frames * _latent_bytes(numbers, shape, element_bytes)),
@@ -76,16 +76,10 @@ def _peak_outputs(numbers: ModelNumbers, schedule: BroadcastSchedule) -> int:
     held = peak = 0
     for step in range(schedule.num_steps):
         for layer in range(numbers.num_layers):
-            for kind in _sites(numbers):
+            for kind in numbers.sites:
                 if schedule.stores(kind, step, layer):
                     held += 1
                 elif schedule.frees(kind, step, layer):
                     held -= 1
                 peak = max(peak, held)
     return peak
-
-
-def _sites(numbers: ModelNumbers) -> tuple[Kind, ...]:
-    """The sites of a layer in the order they run: a spatial block, then a temporal one, each with its MLP."""
-    order: tuple[Kind, ...] = ("spatial", "cross", "mlp", "temporal", "mlp")
-    return tuple(kind for kind in order if kind == "mlp" or kind in numbers.kinds)

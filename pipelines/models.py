@@ -1,12 +1,14 @@
 """The models that a config can name: configs/models/*.yaml, and any folder in the same on-disk format."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from actors.engine import ModelCard, inspect_model
 from cluster.errors import ConfigError
+from cluster.model import ModelNumbers
+from cluster.sampler import SamplerNumbers
 from pipelines.given_paths import user_path
 from pipelines.places import ROOT, config_folders
 from pipelines.strict import build, nearest
@@ -33,6 +35,15 @@ class KnownModel:
     description: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict, metadata={"read": _sampling_values})
     """Sampling settings that fit it, for a job that does not say."""
+    numbers: ModelNumbers | None = None
+    """For a model whose files need not be here: what is needed to plan it."""
+    sampler: SamplerNumbers | None = None
+    """Likewise the places of its steps."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its files are."""
+        return (self.folder / "model_index.json").is_file()
 
     @property
     def folder(self) -> Path:
@@ -56,7 +67,15 @@ def left_out() -> list[str]:
 
 
 def find_model(name: str) -> KnownModel:
-    """The model that `name`, an id or a folder, stands for; `ConfigError` if there is none."""
+    """The model that `name`, an id or a folder, stands for, its files at hand; `ConfigError` if there is none."""
+    model = known_model(name)
+    if not model.is_here:
+        raise ConfigError(f"model {name!r}: {model.folder} has no model_index.json; correct its path in configs/models")
+    return model
+
+
+def known_model(name: str) -> KnownModel:
+    """The model that `name`, an id or a folder, stands for, whether or not its files are here."""
     folder = user_path(name, "model")
     if (folder / "model_index.json").is_file():
         return KnownModel(id=name, path=str(folder.resolve()))
@@ -69,10 +88,7 @@ def find_model(name: str) -> KnownModel:
         raise ConfigError(
             f"model {name!r} is neither a known model ({', '.join(known)}) nor a model's folder{near}{unread}"
         )
-    model = known[name]
-    if not (model.folder / "model_index.json").is_file():
-        raise ConfigError(f"model {name!r}: {model.folder} has no model_index.json; correct its path in configs/models")
-    return model
+    return known[name]
 
 
 def read_card(model: KnownModel) -> ModelCard:
@@ -84,9 +100,6 @@ def read_card(model: KnownModel) -> ModelCard:
         raise ConfigError(f"a config.json of {model.folder} lacks {error.args[0]}; {saved}") from error
     except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(f"a json file of {model.folder} is not what diffusers saves ({error}); {saved}") from error
-    for name, value in asdict(card.numbers).items():
-        if name != "kinds" and (not isinstance(value, int) or value < 1):
-            raise ConfigError(f"{model.folder}/transformer/config.json makes {name} {value!r}, not 1 or more; {saved}")
     for part in _PARTS:
         if not (model.folder / part).is_dir():
             raise ConfigError(f"{model.folder} has no folder {part}; {saved}")

@@ -7,15 +7,15 @@ from cluster.model import ModelNumbers
 from cluster.pab import PabConfig
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
+from cluster.vae import VaeNumbers
 from tests.cluster.test_schedule import open_sora_timesteps
 
 OPEN_SORA = ModelNumbers(
-    kinds=("spatial", "temporal", "cross"),
     num_layers=28,
     hidden_size=1152,
     num_heads=16,
     patch_size=2,
-    vae_scale=8,
+    vae=VaeNumbers(channels=(128, 256, 512, 512)),
     latent_channels=4,
     num_frames=16,
     min_edge=64,

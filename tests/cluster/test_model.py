@@ -5,14 +5,14 @@ import pytest
 from cluster.errors import RequestError
 from cluster.model import ModelNumbers
 from cluster.shape import Shape
+from cluster.vae import VaeNumbers
 
 NUMBERS = ModelNumbers(
-    kinds=("spatial", "temporal", "cross"),
     num_layers=4,
     hidden_size=256,
     num_heads=4,
     patch_size=2,
-    vae_scale=8,
+    vae=VaeNumbers(channels=(128, 256, 512, 512)),
     latent_channels=4,
     num_frames=16,
     min_edge=64,

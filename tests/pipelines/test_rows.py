@@ -7,17 +7,17 @@ import pytest
 from actors.engine.request import VideoRequest
 from cluster.model import ModelNumbers
 from cluster.pab import PabConfig
+from cluster.vae import VaeNumbers
 from pipelines.rows import BadRow, RowDefaults, read_row
 from pipelines.sampling import Sampling
 from pipelines.widths import GangConfig, WidthRule
 
 NUMBERS = ModelNumbers(
-    kinds=("spatial", "temporal", "cross"),
     num_layers=2,
     hidden_size=32,
     num_heads=2,
     patch_size=1,
-    vae_scale=8,
+    vae=VaeNumbers(channels=(128, 256, 512, 512)),
     latent_channels=4,
     num_frames=16,
     min_edge=32,

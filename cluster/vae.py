@@ -1,0 +1,67 @@
+"""The decoder that turns latents into frames, as numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeNumbers:
+    """The numbers of a convolutional decoder in the manner of diffusers' `AutoencoderKL`."""
+
+    channels: tuple[int, ...]
+    """Channels of its stages, finest first; each but the first doubles the edges."""
+    layers_per_block: int = 2
+    latent_channels: int = 4
+    attention: bool = True
+    """Whether its middle has self-attention over a latent frame."""
+    frame_group: int = 1
+    """Frames that become `latent_group` latent frames together."""
+    latent_group: int = 1
+
+    @property
+    def scale(self) -> int:
+        """Pixels a latent pixel, along each edge."""
+        return int(2 ** (len(self.channels) - 1))
+
+    def latent_frames(self, frames: int) -> int:
+        """Latent frames of `frames` frames."""
+        return frames // self.frame_group * self.latent_group
+
+    def decode_flops(self, latent_pixels: int) -> int:
+        """Operations (a multiplication and an addition are two) to decode one latent frame of so many pixels.
+
+        3x3 convolutions of `AutoencoderKL`'s decoder: in, two residual blocks in the middle, `layers_per_block`
+        + 1 a stage from the coarsest on, one convolution after each doubling, out; 1x1 where channels change.
+        """
+        deepest = self.channels[-1]
+        per_pixel = 9 * self.latent_channels * deepest + 4 * 9 * deepest**2 + self.latent_channels**2
+        total = per_pixel * latent_pixels
+        if self.attention:
+            total += 4 * deepest**2 * latent_pixels + 2 * latent_pixels**2 * deepest
+        pixels, before = latent_pixels, deepest
+        for stage, channels in enumerate(reversed(self.channels)):
+            shortcut = before * channels if before != channels else 0
+            blocks = (9 * before * channels + 9 * channels**2 + shortcut) + self.layers_per_block * 18 * channels**2
+            total += blocks * pixels
+            if stage < len(self.channels) - 1:
+                pixels *= 4
+                total += 9 * channels**2 * pixels
+            before = channels
+        return 2 * (total + 9 * before * 3 * pixels)
+
+    def peak_elements(self, pixels: int) -> int:
+        """Elements of one frame of so many pixels that are alive at the widest moment.
+
+        In the last doubling an input and an output of the second stage's channels, and the result of a
+        normalisation; measured on `AutoencoderKL`, which holds three such tensors.
+        """
+        return 3 * self.channels[min(1, len(self.channels) - 1)] * pixels
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of encoder and decoder together, nearly: twice the decoder's convolutions."""
+        deepest = self.channels[-1]
+        decoder, before = 4 * 9 * deepest**2, deepest
+        for channels in reversed(self.channels):
+            decoder += 9 * before * channels + (1 + 2 * self.layers_per_block) * 9 * channels**2 + 9 * channels**2
+            before = channels
+        return 2 * decoder
