@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from actors.engine.request import RunOptions, VideoRequest
     from actors.engine.sampling_times import timesteps
     from actors.engine.sequence import FrameParallel
+    from actors.engine.snapshot import Snapshot, SnapshotPart, join_parts
     from actors.engine.stop import StopSignal
     from cluster.forecast import CollectiveCount
     from cluster.schedule import BroadcastSchedule
@@ -28,10 +29,13 @@ __all__ = [
     "ModelCard",
     "RankOutput",
     "RunOptions",
+    "Snapshot",
+    "SnapshotPart",
     "StopSignal",
     "VideoReport",
     "VideoRequest",
     "inspect_model",
+    "join_parts",
     "timesteps",
 ]
 
@@ -44,10 +48,13 @@ _HOMES = {
     "ModelCard": "actors.engine.card",
     "RankOutput": "actors.engine.engine",
     "RunOptions": "actors.engine.request",
+    "Snapshot": "actors.engine.snapshot",
+    "SnapshotPart": "actors.engine.snapshot",
     "StopSignal": "actors.engine.stop",
     "VideoReport": "actors.engine.report",
     "VideoRequest": "actors.engine.request",
     "inspect_model": "actors.engine.card",
+    "join_parts": "actors.engine.snapshot",
     "timesteps": "actors.engine.sampling_times",
 }
 

@@ -15,13 +15,16 @@ from actors.engine.card import ModelCard, inspect_model
 from actors.engine.decode import decode_frames
 from actors.engine.guidance import GuidedDenoiser
 from actors.engine.models.latte import LatteDenoiser
+from actors.engine.random_latte import random_latte
 from actors.engine.report import VideoReport
 from actors.engine.request import RunOptions, VideoRequest
 from actors.engine.sampler import denoise
 from actors.engine.sampling_times import fresh_scheduler
 from actors.engine.sequence import FrameParallel
+from actors.engine.snapshot import Snapshot, SnapshotPart
 from actors.engine.stop import StopSignal
 from cluster.errors import ConfigError, OutOfMemory
+from cluster.model import ModelNumbers
 from cluster.schedule import BroadcastSchedule
 
 
@@ -42,7 +45,7 @@ class Engine:
 
     def __init__(self, pipeline: LattePipeline, card: ModelCard) -> None:
         self._pipeline = pipeline
-        self._denoiser = LatteDenoiser(pipeline.transformer)
+        self.denoiser = LatteDenoiser(pipeline.transformer)
         self.card = card
 
     @classmethod
@@ -63,11 +66,45 @@ class Engine:
             part.eval().requires_grad_(False)
         return cls(pipeline.to(device), card)
 
+    @classmethod
+    def random(cls, name: str, numbers: ModelNumbers, *, device: str = "cpu", dtype: str = "float32") -> "Engine":
+        """A model of the sizes in `numbers` with random weights, for measurements; `name` is what its card says."""
+        pipeline = random_latte(numbers, device, getattr(torch, dtype))
+        for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder):
+            part.eval().requires_grad_(False)
+        return cls(pipeline, ModelCard(path=name, pipeline="LattePipeline", revision="random", numbers=numbers))
+
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         device: torch.device = self._pipeline.transformer.device
         return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The denoiser's precision."""
+        dtype: torch.dtype = self._pipeline.transformer.dtype
+        return dtype
+
+    @property
+    def scheduler(self) -> Any:
+        """The sampler; `fresh_scheduler` makes a copy for a run."""
+        return self._pipeline.scheduler
+
+    @property
+    def vae(self) -> Any:
+        """The decoder."""
+        return self._pipeline.vae
+
+    def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Text features of both prompts, each (1, L, K); none of the negative one without guidance (None)."""
+        text, negative_text = self._pipeline.encode_prompt(
+            prompt,
+            do_classifier_free_guidance=negative_prompt is not None,
+            negative_prompt=negative_prompt or "",
+            device=self.device,
+        )
+        return text, negative_text
 
     @torch.no_grad()
     def generate(
@@ -78,8 +115,13 @@ class Engine:
         group: dist.ProcessGroup | None = None,
         stop: StopSignal | None = None,
         on_step: Callable[[int], None] = lambda step: None,
+        resume: Snapshot | None = None,
+        on_snapshot: Callable[[SnapshotPart], None] | None = None,
     ) -> RankOutput:
         """Make this rank's frames of a video; every rank of `group` calls it with the same request.
+
+        With `resume`, go on from there, whatever gang took it. `on_snapshot` gets this rank's part of one before
+        each step at which every kind computes, but the first.
 
         Raises:
             RequestError: the model cannot make this, it does not fit, or it became NaN.
@@ -87,7 +129,8 @@ class Engine:
         """
         self.card.numbers.check(request.shape)
         try:
-            return self._generate(request, options or RunOptions(), group, stop or StopSignal(), on_step)
+            run = _Run(options or RunOptions(), stop or StopSignal(), on_step, resume, on_snapshot)
+            return self._generate(request, group, run)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise _out_of_memory(request, error) from error
         except RuntimeError as error:
@@ -95,26 +138,28 @@ class Engine:
                 raise
             raise _out_of_memory(request, error) from error
 
-    def _generate(
-        self,
-        request: VideoRequest,
-        options: RunOptions,
-        group: dist.ProcessGroup | None,
-        stop: StopSignal,
-        on_step: Callable[[int], None],
-    ) -> RankOutput:
+    def _generate(self, request: VideoRequest, group: dist.ProcessGroup | None, run: "_Run") -> RankOutput:
         clock = _Clock(self.device)
         parallel = FrameParallel(request.num_frames, group)
         scheduler = fresh_scheduler(self._pipeline.scheduler, request.steps, self.device)
         schedule = BroadcastSchedule.build(request.pab, scheduler.timesteps.tolist())
-        denoiser = self._guided(request, schedule, options)
-        noise = self._noise(request, scheduler)[:, :, parallel.frames]
+        denoiser = self._guided(request, schedule, run.options)
+        latents = self._noise(request, scheduler) if run.resume is None else self._resumed(run.resume)
         text_seconds = clock.lap()
-        latents = denoise(denoiser, scheduler, noise, parallel, stop, on_step)
+        latents = denoise(
+            denoiser,
+            scheduler,
+            latents[:, :, parallel.frames],
+            parallel,
+            run.stop,
+            run.on_step,
+            run.snapshots(schedule, parallel),
+            0 if run.resume is None else run.resume.step,
+        )
         denoise_seconds = clock.lap()
         frames = decode_frames(self._pipeline.vae, latents[:, :, parallel.frames])
         decode_seconds = clock.lap()
-        wanted = options.return_latents and parallel.rank == 0
+        wanted = run.options.return_latents and parallel.rank == 0
         report = VideoReport(
             gang=parallel.width,
             rank=parallel.rank,
@@ -136,15 +181,15 @@ class Engine:
         )
 
     def _guided(self, request: VideoRequest, schedule: BroadcastSchedule, options: RunOptions) -> GuidedDenoiser:
-        text, negative_text = self._pipeline.encode_prompt(
-            request.prompt,
-            do_classifier_free_guidance=request.guidance_scale > 1,
-            negative_prompt=request.negative_prompt,
-            device=self.device,
-        )
+        guided = request.guidance_scale > 1
+        text, negative_text = self.encode(request.prompt, request.negative_prompt if guided else None)
         return GuidedDenoiser.build(
-            self._denoiser, text, negative_text, request.guidance_scale, schedule, options.guidance
+            self.denoiser, text, negative_text, request.guidance_scale, schedule, options.guidance
         )
+
+    def _resumed(self, snapshot: Snapshot) -> torch.Tensor:
+        """The whole video's latents as they were, (1, C, T, h, w)."""
+        return torch.from_numpy(snapshot.latents).to(self.device, self.dtype)
 
     def _noise(self, request: VideoRequest, scheduler: Any) -> torch.Tensor:
         """The whole video's noise, (1, C, T, h, w), as diffusers draws it: on the CPU, in the model's precision."""
@@ -156,6 +201,32 @@ class Engine:
             dtype=self._pipeline.transformer.dtype,
         )
         return noise.to(self.device) * scheduler.init_noise_sigma
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How one request is run, and who hears of it."""
+
+    options: RunOptions
+    stop: StopSignal
+    on_step: Callable[[int], None]
+    resume: Snapshot | None
+    on_snapshot: Callable[[SnapshotPart], None] | None
+
+    def snapshots(self, schedule: BroadcastSchedule, parallel: FrameParallel) -> Callable[[int, torch.Tensor], None]:
+        """Called before each step with the rank's latents; hands on a part where they are a complete state."""
+        on_snapshot = self.on_snapshot
+        if on_snapshot is None:
+            return lambda step, latents: None
+        first = 0 if self.resume is None else self.resume.step
+        full = frozenset(step for step in schedule.full_steps if step > first)
+
+        def take(step: int, latents_1Cthw: torch.Tensor) -> None:
+            if step in full:
+                latents = latents_1Cthw.float().cpu().numpy()
+                on_snapshot(SnapshotPart(step=step, first_frame=parallel.frames.start, latents=latents))
+
+        return take
 
 
 class _Clock:

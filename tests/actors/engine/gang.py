@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from actors.engine import Engine, RunOptions, VideoRequest
+from actors.engine import Engine, RunOptions, SnapshotPart, VideoRequest, join_parts
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Case:
     width: int
     request: VideoRequest
     options: RunOptions
+    resume_of: str = ""
+    """Go on from the first snapshot of that earlier case's second half."""
 
 
 def run_gangs(model: Path, cases: list[Case], folder: Path, processes: int = 4) -> dict[str, dict[str, object]]:
@@ -36,6 +38,7 @@ def _rank(rank: int, world: int, model: str, cases: list[Case], folder: str) -> 
     groups = {width: dist.new_group(list(range(width))) for width in {case.width for case in cases}}
     engine = Engine.load(model)
     for case in cases:
+        dist.barrier()
         if rank < case.width:
             _run(engine, case, groups[case.width], rank, folder)
     dist.destroy_process_group()
@@ -55,14 +58,28 @@ class _AllToAlls(TorchDispatchMode):
 
 def _run(engine: Engine, case: Case, group: dist.ProcessGroup, rank: int, folder: str) -> None:
     exchanges: list[int] = []
+    snapshots: list[SnapshotPart] = []
+    resume = None
+    if case.resume_of:
+        taken = torch.load(f"{folder}/{case.resume_of}.pt", weights_only=False)["snapshots"]
+        late = [part for part in taken if case.request.steps // 2 <= part.step]
+        resume = join_parts([part for part in late if part.step == late[0].step], case.request.num_frames)
     with _AllToAlls() as calls:
         output = engine.generate(
-            case.request, options=case.options, group=group, on_step=lambda step: exchanges.append(calls.seen)
+            case.request,
+            options=case.options,
+            group=group,
+            on_step=lambda step: exchanges.append(calls.seen),
+            resume=resume,
+            on_snapshot=snapshots.append,
         )
     parts: list[object] = [None] * case.width
     dist.all_gather_object(parts, (output.first_frame, output.frames), group=group)
+    everyones: list[object] = [None] * case.width
+    dist.all_gather_object(everyones, snapshots, group=group)
     if rank == 0:
         frames = np.concatenate([frames for _, frames in sorted(parts, key=lambda part: part[0])])
         per_step = np.diff([0, *exchanges]).tolist()
         result = {"latents": output.latents, "frames": frames, "report": output.report, "exchanges": per_step}
+        result |= {"snapshots": [part for ranks in everyones for part in ranks], "resumed_at": resume and resume.step}
         torch.save(result, f"{folder}/{case.name}.pt")

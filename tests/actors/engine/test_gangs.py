@@ -41,6 +41,7 @@ def gangs(tiny_model, tmp_path_factory):
     cases = [Case(f"{name}-{width}", width, request(pab), options) for name, pab in PABS.items() for width in WIDTHS]
     two_pass = RunOptions(return_latents=True, guidance="two_pass")
     cases.append(Case("two-pass-3", 3, request(PABS["pab246"]), two_pass))
+    cases += [Case(f"resumed-{width}", width, request(PABS["pab246"]), options, "pab246-2") for width in (1, 3, 4)]
     return run_gangs(tiny_model, cases, tmp_path_factory.mktemp("gangs"))
 
 
@@ -91,3 +92,20 @@ def test_guidance_in_two_passes_makes_twice_the_calls_and_the_same_video(gangs, 
     assert two["report"].all_to_all.calls == 2 * one["report"].all_to_all.calls
     assert two["report"].all_to_all.bytes == one["report"].all_to_all.bytes
     assert two["report"].cache_peak_bytes == one["report"].cache_peak_bytes
+
+
+@pytest.mark.parametrize("width", [1, 3, 4])
+def test_a_snapshot_of_a_gang_of_two_goes_on_at_any_width(gangs, alone, width):
+    resumed = gangs[f"resumed-{width}"]
+    assert 6 <= resumed["resumed_at"] < 12
+    assert len(resumed["exchanges"]) == 12 - resumed["resumed_at"]
+    assert np.abs(resumed["latents"] - alone["pab246"].latents).max() <= 1e-4 * alone["pab246"].latents.std()
+
+
+def test_snapshots_are_taken_before_every_later_step_at_which_everything_computes(tiny_model, gangs):
+    asked = request(PABS["pab246"])
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps))
+    wanted = [step for step in schedule.full_steps if step]
+    assert len(wanted) < asked.steps - 1
+    assert sorted({part.step for part in gangs["pab246-2"]["snapshots"]}) == wanted
+    assert len(gangs["pab246-2"]["snapshots"]) == 2 * len(wanted)

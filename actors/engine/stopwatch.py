@@ -1,0 +1,137 @@
+"""Times the engine's parts on the device it is on, as a calibration needs them."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from actors.engine.decode import decode_frames
+from actors.engine.engine import Engine
+from actors.engine.guidance import GuidedDenoiser
+from actors.engine.shard import LoneShard
+from cluster.pab import KINDS, Kind, PabConfig
+from cluster.rate import Timing
+from cluster.schedule import BroadcastSchedule
+from cluster.shape import Shape
+from cluster.workload import SiteWork, Workload
+
+ATTENTION: tuple[Kind, ...] = ("spatial", "temporal", "cross")
+_ALONE: tuple[frozenset[Kind], ...] = (frozenset(), *(frozenset({kind}) for kind in ATTENTION))
+_LEAST_SHARE = 0.005
+"""Of a step without attention: what a kind takes at least, where noise hides it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """What was measured: one attention site of each kind, a step without attention, decoding, and the text."""
+
+    kinds: dict[Kind, list[Timing]]
+    base: list[Timing]
+    decode: list[Timing]
+    text_s: float
+
+
+class Stopwatch:
+    """Measures one engine; every figure is the least of `repeats` after a warm-up, what the device does undisturbed."""
+
+    def __init__(self, engine: Engine, *, repeats: int = 5) -> None:
+        self._engine = engine
+        self._repeats = repeats
+
+    def measure(self, shapes: list[tuple[Shape, int]], on_done: Callable[[], None] = lambda: None) -> Timings:
+        """Time steps and decoding of every (shape, gang width), each as rank 0 of such a gang has it.
+
+        The step with all attention broadcast is timed, then with each kind alone computing: the differences are
+        the kinds.
+        """
+        found = Timings(kinds={kind: [] for kind in ATTENTION}, base=[], decode=[], text_s=self._text_seconds())
+        for shape, width in shapes:
+            work = self._workload(shape, frozenset())
+            seconds = self._step_seconds(shape, width)
+            without = seconds[frozenset()]
+            mlps = work.numbers.sites.count("mlp") * work.numbers.num_layers
+            found.base.append(Timing(work=work.ends(width) + work.site("mlp", width) * mlps, seconds=without))
+            for kind in ATTENTION:
+                sites = work.numbers.sites.count(kind) * work.numbers.num_layers
+                alone = max(seconds[frozenset({kind})] - without, _LEAST_SHARE * without)
+                found.kinds[kind].append(Timing(work=work.site(kind, width), seconds=alone / sites))
+            found.decode.append(self._decode(work, width))
+            on_done()
+        return found
+
+    @torch.no_grad()
+    def _step_seconds(self, shape: Shape, width: int) -> dict[frozenset[Kind], float]:
+        """Seconds of a step in which no attention computes, and of those in which one kind does.
+
+        They take turns, so that whatever else slows the device down slows all of them.
+        """
+        turns = {kinds: self._steps(shape, width, kinds) for kinds in _ALONE}
+        for steps in turns.values():
+            next(steps)()
+            next(steps)()
+        taken: dict[frozenset[Kind], list[float]] = {kinds: [] for kinds in turns}
+        for _ in range(self._repeats):
+            for kinds, steps in turns.items():
+                taken[kinds] += self._timed(iter([next(steps)]))
+        return {kinds: min(seconds) for kinds, seconds in taken.items()}
+
+    def _steps(self, shape: Shape, width: int, computing: frozenset[Kind]) -> Iterator[Callable[[], object]]:
+        """Steps of one run, of which all but the first compute the attention of `computing` only."""
+        work = self._workload(shape, computing)
+        parallel = LoneShard(work.numbers.latent_frames(shape), width)
+        denoiser = self._denoiser(work)
+        scale = work.numbers.vae.scale
+        latents = torch.randn(
+            (1, work.numbers.latent_channels, parallel.frames.stop, shape.height // scale, shape.width // scale),
+            device=self._engine.device,
+            dtype=self._engine.dtype,
+        )
+        timestep = torch.tensor(500, device=self._engine.device)
+        for step in range(work.schedule.num_steps):
+            yield partial(denoiser, latents, timestep, step, parallel)
+
+    def _timed(self, calls: Iterator[Callable[[], object]]) -> Iterator[float]:
+        for call in calls:
+            self._wait()
+            begun = time.perf_counter()
+            call()
+            self._wait()
+            yield time.perf_counter() - begun
+
+    def _wait(self) -> None:
+        if self._engine.device.type == "cuda":
+            torch.cuda.synchronize(self._engine.device)
+
+    def _workload(self, shape: Shape, computing: frozenset[Kind]) -> Workload:
+        """Its first step computes everything; in the others only `computing` computes."""
+        rest = self._repeats + 1
+        schedule = BroadcastSchedule.build(PabConfig(), range(rest + 1, 0, -1))
+        table = {kind: (True, *[kind in computing or kind == "mlp"] * rest) for kind in KINDS}
+        return Workload(
+            numbers=self._engine.card.numbers,
+            shape=shape,
+            schedule=BroadcastSchedule(timesteps=schedule.timesteps, table=table),
+            element_bytes=self._engine.dtype.itemsize,
+        )
+
+    def _denoiser(self, work: Workload) -> GuidedDenoiser:
+        size = (1, work.numbers.text_tokens, work.numbers.text_width)
+        texts = [torch.randn(size, device=self._engine.device, dtype=self._engine.dtype) for _ in range(2)]
+        return GuidedDenoiser.build(self._engine.denoiser, texts[0], texts[1], 4.0, work.schedule, "batched")
+
+    def _decode(self, work: Workload, width: int) -> Timing:
+        numbers, shape = work.numbers, work.shape
+        frames = -(-numbers.latent_frames(shape) // width)
+        size = (1, numbers.latent_channels, frames, shape.height // numbers.vae_scale, shape.width // numbers.vae_scale)
+        latents = torch.randn(size, device=self._engine.device, dtype=self._engine.dtype)
+        with torch.no_grad():
+            calls = iter([lambda: decode_frames(self._engine.vae, latents)] * 3)
+            seconds = min(list(self._timed(calls))[1:])
+        return Timing(work=SiteWork(projections=work.decode_flops(width)), seconds=seconds)
+
+    def _text_seconds(self) -> float:
+        calls = iter([lambda: self._engine.encode("a red circle moving left over a black background", "")] * 4)
+        with torch.no_grad():
+            return min(list(self._timed(calls))[1:])
