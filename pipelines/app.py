@@ -9,6 +9,7 @@ from pipelines.commands.bench import bench
 from pipelines.commands.generate import generate
 from pipelines.commands.models import models
 from pipelines.commands.output import tell
+from pipelines.commands.plan import plan
 from pipelines.commands.run import run
 from pipelines.commands.schedule import schedule
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(plan)
 app.command()(generate)
 app.command()(schedule)
 app.command()(models)

@@ -15,7 +15,7 @@ from actors.engine.request import Guidance
 from cluster.errors import ConfigError
 from cluster.pab import PabConfig
 from pipelines.given_paths import check_uri
-from pipelines.models import KnownModel, find_model
+from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
 from pipelines.places import find_shipped
 from pipelines.sampling import Sampling
@@ -89,7 +89,7 @@ class EngineConfig:
 def _read_model(value: object, key: str) -> KnownModel:
     if not isinstance(value, str):
         raise ConfigError(f"{key} is {value!r}; a model's id or folder is wanted")
-    return find_model(value)
+    return known_model(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +108,18 @@ class JobConfig:
     """Most videos submitted at once; null is 2 x workers + 2."""
     attempts: int = 3
     """How often a video is tried when its gang fails."""
+    gpu: str | None = None
+    """What to plan for: an entry of configs/gpus; null is the machine at hand."""
+    calibration: str | None = None
+    """A file of `pabcast bench calibrate`: measured rates instead of assumed ones."""
 
     def __post_init__(self) -> None:
         for name in ("flight", "attempts"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
-        self.gang.check_workers(self.cluster.workers)
+        if self.gpu is None:  # a plan for other hardware has that hardware's workers
+            self.gang.check_workers(self.cluster.workers)
 
     @property
     def videos_in_flight(self) -> int:
@@ -137,6 +142,6 @@ def make_config(values: Mapping[str, Any]) -> JobConfig:
     """Build a job's config from plain values; what `sampling` does not say is as the model's entry says."""
     model, sampling = values.get("model"), values.get("sampling", {})
     if isinstance(model, str) and isinstance(sampling, Mapping):
-        values = {**values, "sampling": {**find_model(model).sampling, **sampling}}
+        values = {**values, "sampling": {**known_model(model).sampling, **sampling}}
     config = build(JobConfig, values)
     return dataclasses.replace(config, input=InputConfig(path=find_shipped(config.input.path)))

@@ -12,6 +12,7 @@ from pipelines.job_check import CheckedJob
 from pipelines.prompt_source import PromptSource
 from pipelines.ray_session import quiet_ray_data
 from pipelines.submitter import Submitter, SubmitterSetup
+from pipelines.width_policy import WidthPolicy
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -41,8 +42,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     setup = SubmitterSetup(
         commits=commits,
         desk=desk,
-        gang=config.gang,
-        numbers=job.card.numbers,
+        widths=WidthPolicy.of(config, config.cluster.workers),
         options=RunOptions(guidance=config.engine.guidance),
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),

@@ -112,7 +112,8 @@ def _read_request(fields: Fields, defaults: RowDefaults) -> VideoRequest:
 def check_shape(shape: Shape, numbers: ModelNumbers, gang: GangConfig) -> None:
     """Raise `RequestError` if the model or the job's gangs cannot make `shape`."""
     numbers.check(shape)
-    gang.width_for(shape, numbers)
+    if not gang.is_by_cost:
+        gang.width_for(shape, numbers)
 
 
 def _prompt(fields: Fields, numbers: ModelNumbers) -> str:

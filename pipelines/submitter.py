@@ -13,11 +13,10 @@ import pyarrow as pa
 from actors.engine.request import RunOptions, VideoRequest
 from actors.result import VideoResult
 from cluster.errors import ClusterError, GangError, PabcastError, RequestError
-from cluster.model import ModelNumbers
 from pipelines.commits import Commits, CommittedSample, FailureRecord, Uncommittable
 from pipelines.desk import RemoteDesk
 from pipelines.video import encode_mp4
-from pipelines.widths import GangConfig
+from pipelines.width_policy import WidthPolicy
 
 log = logging.getLogger("pabcast.submitter")
 
@@ -60,8 +59,7 @@ class SubmitterSetup:
 
     commits: Commits
     desk: RemoteDesk
-    gang: GangConfig
-    numbers: ModelNumbers
+    widths: WidthPolicy
     options: RunOptions
     attempts: int
     """How often a video is tried when its gang fails."""
@@ -128,7 +126,7 @@ class Submitter:
 
     async def _submit(self, request: VideoRequest) -> VideoResult:
         """Have it made, again if its gang fails; the last failure is the `GangError` raised."""
-        width = self._setup.gang.width_for(request.shape, self._setup.numbers)
+        width = self._setup.widths.width_for(request)
         for attempt in range(1, self._setup.attempts + 1):
             pool = await self._open_pool()
             try:

@@ -23,7 +23,9 @@ class GangConfig:
     width: int | Literal["auto"] = 1
     """Workers that make one video together; auto takes it from the table."""
     table: tuple[WidthRule, ...] = ()
-    """For auto: rules with rising `max_tokens`, the last one without."""
+    """For auto: rules with rising `max_tokens`, the last one without; without rules, auto is by predicted cost."""
+    latency_s: float | None = None
+    """For auto by cost: a video in so many seconds, by as few workers as do it; null is the most videos an hour."""
 
     def __post_init__(self) -> None:
         if min(self.widths, default=1) < 1:
@@ -31,10 +33,15 @@ class GangConfig:
         if self.width == "auto":
             self._check_table()
 
+    @property
+    def is_by_cost(self) -> bool:
+        """Whether widths are chosen by predicted cost."""
+        return self.width == "auto" and not self.table
+
     def _check_table(self) -> None:
         example = "as in [{max_tokens: 1024, width: 1}, {width: 2}]"
         if not self.table:
-            raise ConfigError(f"gang.width is auto, which needs gang.table, {example}")
+            return
         *limits, last = [rule.max_tokens for rule in self.table]
         rising = [limit for limit in limits if limit is not None]
         if last is not None or len(rising) < len(limits) or rising != sorted(set(rising)):
@@ -49,7 +56,7 @@ class GangConfig:
 
     def check_workers(self, workers: int) -> None:
         """Raise `ConfigError` if a gang could be wider than the workers there are."""
-        widest = max(self.widths)
+        widest = max(self.widths, default=1)
         if widest > workers:
             raise ConfigError(
                 f"a gang of {widest} is wider than cluster.workers, {workers}; "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.errors import ConfigError
+from pipelines.commands.calibrate import calibrate
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.models import find_model, read_card
 from pipelines.pab_text import check_blocks, read_pab
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from actors.engine.demo.pab_quality import QualityRow
 
 bench = typer.Typer(no_args_is_help=True, help="Measure: every figure with its alternative, in one run.")
+
+bench.command()(calibrate)
 
 PRESETS = ("pab246", "pab357", "pab579")
 

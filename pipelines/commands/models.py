@@ -3,6 +3,7 @@
 from typing import Any
 
 from cluster.errors import ConfigError
+from cluster.model import ModelNumbers
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.models import KnownModel, known_models, left_out, read_card
 
@@ -31,13 +32,18 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "kinds": [],
         "widths": [],
     }
+    if model.numbers is not None and not model.is_here:
+        problem = "its files are not here; `pabcast plan` needs none"
+        return {**entry, **_numbers(model.numbers), "problem": problem}
     try:
         card = read_card(model)
     except ConfigError as error:
         return {**entry, "problem": str(error)}
-    numbers = card.numbers
+    return {**entry, **_numbers(card.numbers), "revision": card.revision}
+
+
+def _numbers(numbers: ModelNumbers) -> dict[str, Any]:
     return {
-        **entry,
         "kinds": list(numbers.kinds),
         "widths": list(numbers.legal_widths()),
         "sizes": {
@@ -47,14 +53,15 @@ def _describe(model: KnownModel) -> dict[str, Any]:
             "multiple_of": numbers.edge_multiple,
         },
         "num_frames": numbers.num_frames,
-        "revision": card.revision,
     }
 
 
 def _spell(entry: dict[str, Any]) -> str:
     head = f"{entry['id']}: {entry['description']}\n  files       {entry['path']}"
     if "problem" in entry:
-        return f"{head}\n  problem     {entry['problem']}"
+        head += f"\n  problem     {entry['problem']}"
+    if not entry["widths"]:
+        return head
     sizes, widths = entry["sizes"], entry["widths"]
     return (
         f"{head}\n"

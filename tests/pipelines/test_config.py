@@ -86,7 +86,6 @@ def test_the_resolved_config_loads_again(config_file: str, tmp_path: Path) -> No
         ("input=null", "input is nothing; keys with values are wanted"),
         ("gang.width=2", "a gang of 2 is wider than cluster.workers, 1"),
         ("gang.width=0", "a gang's width is 0"),
-        ("gang.width=auto", "needs gang.table"),
         ("gang.width=wide", "gang.width is 'wide'; a whole number or auto is wanted"),
         ("cluster.device=tpu", "cluster.device is 'tpu'; auto or cpu or cuda is wanted"),
         ("cluster.workers=0", "cluster.workers is 0; it must be more than 0"),

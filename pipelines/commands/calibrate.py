@@ -1,0 +1,108 @@
+"""`pabcast bench calibrate`."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.errors import ConfigError
+from cluster.shape import Shape
+from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
+from pipelines.gpus import find_gpu, save_calibration
+from pipelines.models import KnownModel, known_model
+from pipelines.pab_text import read_pab
+from pipelines.progress import counting
+
+if TYPE_CHECKING:
+    from actors.engine import Engine
+    from actors.engine.calibrate import Check
+
+MEASURED = "64x64/4,64x64,96x96,128x128/2"
+
+
+def calibrate(
+    model: Annotated[str, typer.Option("--model", help="A known model's id or a model's folder.")] = "demo",
+    shapes: Annotated[
+        str, typer.Option("--shapes", help="What to measure: WxH, or WxH/N for the share of a rank of a gang of N.")
+    ] = MEASURED,
+    checks: Annotated[str, typer.Option("--checks", help="Shapes to predict and then measure, as WxH,WxH.")] = "64x96",
+    steps: Annotated[int, typer.Option("--steps", help="Denoising steps of a check.")] = 12,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to measure.")] = "cpu",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="In what.")] = "float32",
+    gpu: Annotated[str, typer.Option("--gpu", help="The entry of configs/gpus whose link it has.")] = "cpu",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads of a worker.")] = 1,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Of a model without files.")] = False,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.json", help="Where to keep it.")] = Path(
+        "out/calibration.json"
+    ),
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Measure this device's steps at a few shapes, and check what they predict at others.
+
+    `calibration=FILE` makes `pabcast plan` and a job's `gang.width=auto` use the result.
+
+    Example: pabcast bench calibrate --out out/calibration.json
+    """
+    known, spec = known_model(model), find_gpu(gpu)
+    frames = 16 if known.numbers is None else known.numbers.num_frames
+    measured = [_read_shape(text, frames) for text in shapes.split(",")]
+    checked = [_read_shape(text, frames)[0] for text in checks.split(",") if text]
+    from actors.engine.calibrate import calibrate as measure
+    from actors.engine.calibrate import check
+
+    engine = _engine(known, device, dtype, threads, random_weights=random_weights)
+    with counting("shapes", len(measured)) as advance:
+        done = iter(range(1, len(measured) + 1))
+        found = measure(engine, measured, spec, lambda: advance(next(done)))
+    save_calibration(found, out)
+    results = [
+        check(engine, found, shape, read_pab(pab, "--pab"), steps) for shape in checked for pab in ("off", "pab246")
+    ]
+    tell(f"{found.device}, {found.dtype}: kept in {out}", as_json=as_json)
+    for result in results:
+        tell(_spell(result), as_json=as_json)
+    if as_json:
+        print_json({"calibration": asdict(found), "checks": [_plain(result) for result in results]})
+
+
+def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_weights: bool) -> "Engine":
+    import torch
+
+    from actors.engine import Engine
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device is cuda and torch sees no GPU; use --device cpu")
+    torch.set_num_threads(threads)
+    if not random_weights:
+        return Engine.load(str(known.folder), device=device, dtype=dtype)
+    if known.numbers is None:
+        raise ConfigError(f"--random-weights needs numbers, and configs/models has none for {known.id}")
+    return Engine.random(known.id, known.numbers, device=device, dtype=dtype)
+
+
+def _read_shape(text: str, num_frames: int) -> tuple[Shape, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})(?:/(\d{1,3}))?", text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r} is no shape; WxH or WxH/N is wanted, as 96x64 or 96x64/2")
+    return Shape(height=int(match[2]), width=int(match[1]), num_frames=num_frames), int(match[3] or 1)
+
+
+def _spell(result: "Check") -> str:
+    return (
+        f"{result.shape}, {result.pab}: denoising predicted {result.predicted_s:.3f} s, "
+        f"took {result.measured_s:.3f} s, ratio {result.ratio:.3f}"
+    )
+
+
+def _plain(result: "Check") -> dict[str, Any]:
+    return {
+        "size": f"{result.shape.width}x{result.shape.height}",
+        "num_frames": result.shape.num_frames,
+        "pab": result.pab,
+        "predicted_s": result.predicted_s,
+        "measured_s": result.measured_s,
+        "ratio": result.ratio,
+    }

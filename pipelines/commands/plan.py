@@ -1,0 +1,93 @@
+"""`pabcast plan`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, spell_seconds, tell
+from pipelines.config import load_config
+from pipelines.plan import JobPlan, PlannedGroup, make_plan
+
+
+def plan(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file of the job, as configs/demo.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config keys to override.")
+    ] = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Show what a job would take, without running it: widths and why, seconds, GPU-hours, bytes sent, memory.
+
+    `gpu=h200` plans for a domain of that GPU (configs/gpus), `gang.latency_s=30` for a latency, `calibration=FILE`
+    by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers.
+
+    Example: pabcast plan configs/demo.yaml model=open-sora-1.2 sampling.height=480 sampling.width=848 gpu=h200
+    """
+    job = load_config(config, overrides or [])
+    # Ray Data's reader takes seconds to import: only once the config is known to be good.
+    from pipelines.plan_rows import planned_requests
+
+    made = make_plan(job, planned_requests(job))
+    tell(_spell(made), as_json=as_json)
+    if as_json:
+        print_json(_contract(made))
+
+
+def _spell(made: JobPlan) -> str:
+    how = "measured" if made.calibration.measured else "assumed"
+    lines = [f"{made.videos} videos on {made.workers} x {made.gpu.id}, rates {how} ({made.calibration.device})"]
+    lines.append("videos  shape            steps  width  seconds  GPU-hours  GB sent  GB held  why")
+    lines += [_row(group) for group in made.groups]
+    price = "" if made.dollars is None else f", ${made.dollars:,.2f}"
+    lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {spell_seconds(made.hours * 3600)} if all are always busy")
+    lines += [f"refused, {count} rows: {reason}" for count, reason in made.refused]
+    return "\n".join(lines)
+
+
+def _row(group: PlannedGroup) -> str:
+    cost, kindred = group.decision.cost, group.kindred
+    return (
+        f"{group.videos:6}  {kindred.shape!s:15}  {kindred.steps:5}  {cost.width:5}  {cost.seconds:7.1f}  "
+        f"{group.gpu_seconds / 3600:9.3f}  {group.all_to_all_bytes / 1e9:7.2f}  {cost.peak_bytes / 1e9:7.1f}  "
+        f"{group.decision.reason}"
+    )
+
+
+def _contract(made: JobPlan) -> dict[str, Any]:
+    return {
+        "videos": made.videos,
+        "gpu": made.gpu.id,
+        "workers": made.workers,
+        "measured": made.calibration.measured,
+        "gpu_hours": made.gpu_hours,
+        "hours": made.hours,
+        "dollars": made.dollars,
+        "groups": [_plain(group) for group in made.groups],
+        "refused": [{"rows": count, "reason": reason} for count, reason in made.refused],
+    }
+
+
+def _plain(group: PlannedGroup) -> dict[str, Any]:
+    cost, kindred = group.decision.cost, group.kindred
+    return {
+        "size": f"{kindred.shape.width}x{kindred.shape.height}",
+        "num_frames": kindred.shape.num_frames,
+        "steps": kindred.steps,
+        "videos": group.videos,
+        "width": cost.width,
+        "reason": group.decision.reason,
+        "rejected": {str(width): why for width, why in group.decision.rejected.items()},
+        "seconds": cost.seconds,
+        "parts_seconds": {
+            "text": cost.text_s,
+            "compute": cost.compute_s,
+            "communication": cost.communication_s,
+            "decode": cost.decode_s,
+        },
+        "gpu_hours": group.gpu_seconds / 3600,
+        "peak_bytes": cost.peak_bytes,
+        "cache_bytes": cost.sent.cache_bytes,
+        "all_to_all_bytes_per_rank": group.all_to_all_bytes,
+        "flops": group.workload.flops(),
+    }

@@ -1,0 +1,106 @@
+"""A job without running it: its rows by shape, the width of each and why, seconds, memory and bytes."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from actors.engine.request import VideoRequest
+from cluster.calibration import Calibration
+from cluster.errors import RequestError
+from cluster.gpu import GpuSpec
+from cluster.width import WidthDecision
+from cluster.workload import Workload
+from pipelines.config import JobConfig
+from pipelines.gpus import find_gpu
+from pipelines.width_policy import Kindred, WidthPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedGroup:
+    """The videos of one kind, and the width they get."""
+
+    kindred: Kindred
+    videos: int
+    workload: Workload
+    decision: WidthDecision
+
+    @property
+    def gpu_seconds(self) -> float:
+        """Of all its videos."""
+        return self.videos * self.decision.cost.gpu_seconds
+
+    @property
+    def all_to_all_bytes(self) -> int:
+        """What the mean rank hands to the all-to-alls of one video."""
+        return self.workload.mean_all_to_all_bytes(self.decision.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPlan:
+    """What a job would take."""
+
+    gpu: GpuSpec
+    workers: int
+    calibration: Calibration
+    groups: tuple[PlannedGroup, ...]
+    refused: tuple[tuple[int, str], ...] = ()
+    """How many rows cannot be made, by reason."""
+
+    @property
+    def videos(self) -> int:
+        """How many would be made."""
+        return sum(group.videos for group in self.groups)
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of all videos."""
+        return sum(group.gpu_seconds for group in self.groups) / 3600
+
+    @property
+    def hours(self) -> float:
+        """By the clock, every worker busy to the end."""
+        return self.gpu_hours / self.workers
+
+    @property
+    def dollars(self) -> float | None:
+        """The price of the GPU-hours, where the GPU has one."""
+        price = self.gpu.dollars_per_hour
+        return None if price is None else price * self.gpu_hours
+
+
+def planned_workers(config: JobConfig) -> int:
+    """The workers of the job; of a GPU that it names, a domain at least."""
+    workers = config.cluster.workers
+    return workers if config.gpu is None else max(workers, find_gpu(config.gpu).domain)
+
+
+def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str]) -> JobPlan:
+    """Plan `requests`; a text among them is the reason why a row has none."""
+    policy = WidthPolicy.of(config, planned_workers(config))
+    videos: Counter[Kindred] = Counter()
+    refused: Counter[str] = Counter()
+    for request in requests:
+        if isinstance(request, str):
+            refused[request] += 1
+            continue
+        kindred = Kindred.of(request)
+        try:
+            policy.decide(kindred)
+        except RequestError as error:
+            refused[str(error)] += 1
+        else:
+            videos[kindred] += 1
+    order = sorted(videos, key=lambda kindred: (kindred.shape.height * kindred.shape.width, kindred.shape.num_frames))
+    groups = [_group(policy, kindred, videos[kindred]) for kindred in order]
+    return JobPlan(
+        gpu=policy.gpu,
+        workers=policy.workers,
+        calibration=policy.calibration,
+        groups=tuple(groups),
+        refused=tuple((count, reason) for reason, count in refused.most_common()),
+    )
+
+
+def _group(policy: WidthPolicy, kindred: Kindred, videos: int) -> PlannedGroup:
+    workload, decision = policy.decide(kindred)
+    return PlannedGroup(kindred=kindred, videos=videos, workload=workload, decision=decision)

@@ -1,0 +1,119 @@
+"""The width of each video of a job: a number, by a table, or by predicted cost."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from actors.engine import inspect_model
+from actors.engine.request import VideoRequest
+from cluster.calibration import Calibration, assume
+from cluster.cost import predict
+from cluster.errors import ConfigError, RequestError
+from cluster.gpu import GpuSpec
+from cluster.model import ModelNumbers
+from cluster.schedule import BroadcastSchedule
+from cluster.shape import Shape
+from cluster.width import Capacity, Goal, WidthDecision, choose_width
+from cluster.workload import Workload
+from pipelines.config import JobConfig
+from pipelines.gpus import find_gpu, load_calibration
+from pipelines.models import KnownModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kindred:
+    """Videos that cost the same."""
+
+    shape: Shape
+    steps: int
+    branches: Literal[1, 2]
+
+    @classmethod
+    def of(cls, request: VideoRequest) -> "Kindred":
+        """The group that `request` belongs to."""
+        return cls(shape=request.shape, steps=request.steps, branches=2 if request.guidance_scale > 1 else 1)
+
+
+@dataclass
+class WidthPolicy:
+    """Decides widths for one job; equal videos are decided once. It pickles."""
+
+    config: JobConfig
+    gpu: GpuSpec
+    calibration: Calibration
+    workers: int
+    numbers: ModelNumbers
+    """Of the model."""
+    _decided: dict[Kindred, tuple[Workload, WidthDecision] | str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: JobConfig, workers: int) -> "WidthPolicy":
+        """For `workers` of the GPU that the config names, or of the CPU."""
+        gpu = find_gpu(config.gpu or "cpu")
+        bytes_ = _element_bytes(config, gpu)
+        calibration = load_calibration(config.calibration) if config.calibration else assume(gpu, bytes_)
+        return cls(
+            config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=model_numbers(config.model)
+        )
+
+    def width_for(self, request: VideoRequest) -> int:
+        """The width of the gang for `request`; `RequestError` if none can make it."""
+        gang = self.config.gang
+        if not gang.is_by_cost:
+            return gang.width_for(request.shape, self.numbers)
+        return self.decide(Kindred.of(request))[1].width
+
+    def decide(self, kindred: Kindred) -> tuple[Workload, WidthDecision]:
+        """The work of such a video and its width; `RequestError` with the arithmetic if it fits nowhere."""
+        if kindred not in self._decided:
+            try:
+                self._decided[kindred] = self._decide(kindred)
+            except RequestError as error:
+                self._decided[kindred] = str(error)
+        found = self._decided[kindred]
+        if isinstance(found, str):
+            raise RequestError(found)
+        return found
+
+    def _decide(self, kindred: Kindred) -> tuple[Workload, WidthDecision]:
+        model, pab, gang = self.config.model, self.config.pab, self.config.gang
+        work = Workload(
+            numbers=self.numbers,
+            shape=kindred.shape,
+            schedule=BroadcastSchedule.build(pab, model_timesteps(model, kindred.steps, kindred.shape)),
+            branches=kindred.branches,
+            element_bytes=_element_bytes(self.config, self.gpu),
+        )
+        work.numbers.check(kindred.shape)
+        if gang.width == "auto" and not gang.table:
+            capacity = Capacity(workers=self.workers, memory_bytes=self.gpu.memory_bytes)
+            return work, choose_width(work, capacity, self.calibration, Goal(latency_s=gang.latency_s))
+        width = gang.width_for(kindred.shape, work.numbers)
+        reason = "gang.table says so" if gang.width == "auto" else "gang.width says so"
+        return work, WidthDecision(width=width, reason=reason, rejected={}, cost=predict(work, width, self.calibration))
+
+
+def model_numbers(model: KnownModel) -> ModelNumbers:
+    """From the model's files, or from its entry where they are not here."""
+    if model.is_here:
+        return inspect_model(model.folder).numbers
+    if model.numbers is None:
+        raise ConfigError(f"model {model.id}: {model.folder} has no files, and its entry in configs/models no numbers")
+    return model.numbers
+
+
+def model_timesteps(model: KnownModel, steps: int, shape: Shape) -> tuple[float, ...]:
+    """Likewise the timesteps of a run of `steps`."""
+    if model.is_here:
+        from actors.engine import timesteps
+
+        return timesteps(model.folder, steps)
+    if model.sampler is None:
+        raise ConfigError(f"model {model.id}: {model.folder} has no files, and its entry in configs/models no sampler")
+    return model.sampler.timesteps(steps, shape)
+
+
+def _element_bytes(config: JobConfig, gpu: GpuSpec) -> Literal[2, 4]:
+    dtype = config.cluster.dtype
+    if dtype == "auto":
+        return 4 if gpu.id == "cpu" else 2
+    return 4 if dtype == "float32" else 2

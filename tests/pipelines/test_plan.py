@@ -1,0 +1,126 @@
+"""`pabcast plan`: widths, reasons and sums of a job that is not run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster.calibration import assume
+from cluster.errors import ConfigError
+from pipelines.app import app
+from pipelines.config import JobConfig, load_config
+from pipelines.gpus import find_gpu, known_gpus, load_calibration, save_calibration
+from pipelines.job_check import check_job
+from pipelines.plan import JobPlan, make_plan
+from pipelines.plan_rows import planned_requests
+
+ROWS = """prompt,height,width,seed
+a sea,256,456,1
+a sea,480,848,1
+a sea,720,1280,1
+a sea,1080,1920,1
+a sea,1080,1920,2
+a sea,1081,1920,1
+,480,848,1
+"""
+PAB246 = "pab=spatial=2,temporal=4,cross=6,timesteps=450:930"
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> str:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        f"model: open-sora-1.2\ninput: {{path: {tmp_path}/rows.csv}}\noutput: {{uri: {tmp_path}/out}}\n"
+        "gang: {width: auto}\ngpu: h200\n"
+    )
+    return str(file)
+
+
+def planned(config: JobConfig) -> JobPlan:
+    return make_plan(config, planned_requests(config))
+
+
+def test_widths_never_fall_as_the_resolution_grows_under_a_latency_goal(config_file):
+    for latency_s in (2, 5, 12, 40):
+        widths = [
+            group.decision.width for group in planned(load_config(config_file, [f"gang.latency_s={latency_s}"])).groups
+        ]
+        assert len(widths) == 4
+        assert widths == sorted(widths)
+
+
+def test_rows_times_seconds_add_up_to_the_gpu_hours(config_file):
+    plan = planned(load_config(config_file, ["gang.latency_s=12"]))
+    costs = [(group.videos, group.decision.cost) for group in plan.groups]
+    assert plan.videos == 5
+    assert sum(count * cost.width * cost.seconds for count, cost in costs) / 3600 == pytest.approx(plan.gpu_hours)
+
+
+def test_the_papers_all_to_all_volumes_are_in_the_plan(config_file):
+    # arXiv 2408.12588, the table of communication: GB a rank of 8 without and with PAB246.
+    for override, volume in (("pab=off", 23.08), (PAB246, 13.08)):
+        plan = planned(load_config(config_file, ["gang.width=8", override]))
+        group = next(group for group in plan.groups if group.kindred.shape.height == 480)
+        assert group.all_to_all_bytes / 1e9 == pytest.approx(volume, abs=0.005)
+
+
+def test_rows_that_cannot_be_made_are_counted_by_reason_and_the_others_planned(config_file):
+    refused = {reason: count for count, reason in planned(load_config(config_file)).refused}
+    assert refused == {"height 1081 is not divisible by 8; the nearest below is 1080": 1, "the prompt is empty": 1}
+
+
+def test_a_video_that_fits_no_gang_is_refused_with_what_would_fit(config_file):
+    plan = planned(load_config(config_file, ["gpu=rtx4090", "sampling.num_frames=408"]))
+    reason = next(reason for _, reason in plan.refused if "1920x1080x408" in reason)
+    assert "GB can be used; what would fit: " in reason
+
+
+def test_the_command_prints_a_table_and_one_json_object(config_file):
+    result = CliRunner().invoke(app, ["plan", config_file, "gang.latency_s=12", "--json"])
+    assert result.exit_code == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert (plan["gpu"], plan["workers"], plan["videos"]) == ("h200", 8, 5)
+    assert [group["size"] for group in plan["groups"]] == ["456x256", "848x480", "1280x720", "1920x1080"]
+    assert all(group["reason"] and set(group["flops"]) >= {"spatial", "mlp", "vae"} for group in plan["groups"])
+    assert "the narrowest that meets 12 s" in result.stderr
+
+
+def test_a_model_without_files_is_planned_and_not_run(config_file):
+    with pytest.raises(ConfigError, match="there is no model folder"):
+        check_job(load_config(config_file, ["gpu=null"]))
+
+
+def test_an_unknown_gpu_is_told_with_the_nearest(config_file):
+    with pytest.raises(ConfigError, match="the nearest known one is h200"):
+        planned(load_config(config_file, ["gpu=h20"]))
+
+
+def test_every_shipped_gpu_says_where_its_figures_come_from():
+    gpus = known_gpus()
+    assert set(gpus) >= {"h200", "h100", "a100-80g", "l40s", "rtx4090", "cpu"}
+    assert all(gpu.source for gpu in gpus.values())
+
+
+def test_a_calibration_is_read_as_it_was_kept(tmp_path):
+    kept = assume(find_gpu("h200"), 2)
+    save_calibration(kept, tmp_path / "new" / "h200.json")
+    assert load_calibration(str(tmp_path / "new" / "h200.json")) == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "cannot be read: No such file"),
+        ("{", "is not JSON"),
+        ("{}", "device is missing"),
+        ("[]", "keys with values"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_told(tmp_path, content, sentence):
+    file = tmp_path / "rates.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=sentence):
+        load_calibration(str(file))
