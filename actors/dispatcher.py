@@ -162,7 +162,13 @@ class Dispatcher:
             self.clock.lease(name, gang.width, job.started_s)
             outcome = await gang.run(job.order)
             self.clock.release(name, time.monotonic())
-        self._answer(job, gang, outcome)
+        self._running.pop(job.order.ticket, None)
+        if job.go_on(outcome):
+            log.warning("%s; %s goes on from its snapshot", outcome.error, job.order.title)
+            self.tally.resumed += 1
+            self._queue.insert(0, job)
+        else:
+            self._settle(job, job.answer_of(gang, outcome))
         if outcome.after == "replace":
             self._scrap(gang)
             return
@@ -203,19 +209,6 @@ class Dispatcher:
         self._busy.add(gang.generation)
         self._busy.discard(old)
         return True
-
-    def _answer(self, job: Job, gang: Gang, outcome: Outcome) -> None:
-        self._running.pop(job.order.ticket, None)
-        error = Cancelled(f"{job.order.title} was cancelled") if job.cancelled else outcome.error
-        answer = Answer(
-            error=error,
-            parts=() if error else outcome.parts,
-            report=outcome.report,
-            width=gang.width,
-            generation=gang.generation,
-            queue_seconds=job.queue_seconds,
-        )
-        self._settle(job, answer)
 
     def _settle(self, job: Job, answer: Answer) -> None:
         self.tally.count(answer.error)

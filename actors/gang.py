@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import ray
 
+from actors.engine.snapshot import Snapshot
 from actors.member import Member
 from actors.order import Order, RankAnswer
 from actors.rank_watch import RankWatch
@@ -38,6 +39,8 @@ class Outcome:
     """(first frame, reference to a rank's pixels)."""
     report: bytes = b""
     after: After = "keep"
+    snapshot: Snapshot | None = None
+    """Where another gang can go on, if this one broke."""
 
 
 class Gang:
@@ -140,7 +143,8 @@ class Gang:
         log.warning("%s; its %d workers are replaced", message, self.width)
         errors = [answer.error for answer in answers.values() if isinstance(answer.error, RequestError)]
         # A rank out of memory leaves its peers with a broken group: the video's error is the first one's.
-        return Outcome(error=errors[0] if errors else GangError(message), after="replace")
+        snapshot = self.watch.snapshot if self.watch and not errors else None
+        return Outcome(error=errors[0] if errors else GangError(message), after="replace", snapshot=snapshot)
 
     def _left_alone(self, answers: dict[int, RankAnswer]) -> Outcome:
         rank, error = next((rank, answer.error) for rank, answer in sorted(answers.items()) if answer.error)

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.engine.snapshot import Snapshot
 from cluster.errors import PabcastError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Order:
     """For messages: the shape of the video and the start of its prompt."""
     payload: bytes
     """The pickled `VideoRequest` and `RunOptions`."""
+    resume: Snapshot | None = None
+    """Where to go on, if another gang lost it."""
 
     @classmethod
     def pack(cls, request: "VideoRequest", options: "RunOptions", *, ticket: str, key: str, width: int) -> "Order":

@@ -123,6 +123,7 @@ class Pool:
             done=tally.done,
             failed=tally.failed,
             cancelled=tally.cancelled,
+            resumed=tally.resumed,
             generation=self._dispatcher.generation,
             gang_busy_seconds=clock.busy_seconds(now),
             gang_seconds=clock.span_seconds(now) * self._spec.workers,

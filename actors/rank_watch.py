@@ -2,17 +2,21 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
+from actors.engine.snapshot import Snapshot, SnapshotPart, join_parts
 from actors.member import Member
 from actors.order import Order, RankAnswer
 from cluster.errors import GangError
 
 _ASK_S = 0.5
+_PARTS_KEPT = 3
+"""Of each rank: ranks run apart while they send each other nothing, so their last snapshots may differ."""
 
 
 @dataclass
@@ -22,6 +26,7 @@ class _Seen:
     steps: int
     moved_s: float
     heard_s: float
+    parts: deque[SnapshotPart]
 
 
 class RankWatch:
@@ -31,7 +36,8 @@ class RankWatch:
         self._members = members
         self._order = order
         self._timeout_s = step_timeout_s
-        self._seen = [_Seen(steps=0, moved_s=self.now(), heard_s=self.now()) for _ in members]
+        steps, now = order.resume.step if order.resume else 0, self.now()
+        self._seen = [_Seen(steps, now, now, deque(maxlen=_PARTS_KEPT)) for _ in members]
         self._asking = [asyncio.ensure_future(self._ask(rank)) for rank in range(len(members))]
 
     @staticmethod
@@ -43,6 +49,11 @@ class RankWatch:
     def steps(self) -> int:
         """Steps that every rank has finished."""
         return min(seen.steps for seen in self._seen)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The latest one of which every rank's part is here."""
+        return join_parts((part for seen in self._seen for part in seen.parts), len(self._seen))
 
     def close(self) -> None:
         """Ask no more."""
@@ -82,6 +93,9 @@ class RankWatch:
         while True:
             try:
                 progress = await handle.progress.remote()
+                if progress.ticket == self._order.ticket and progress.snapshot > _last(seen):
+                    part = await handle.snapshot.remote()
+                    seen.parts += [part] if part else []
             except ray.exceptions.RayError:
                 return  # the run itself ends with the reason
             seen.heard_s = self.now()
@@ -92,3 +106,7 @@ class RankWatch:
     def _name(self, rank: int) -> str:
         member = self._members[rank]
         return f"rank {rank} of {len(self._members)} (worker {member.index}, pid {member.pid})"
+
+
+def _last(seen: _Seen) -> int:
+    return seen.parts[-1].step if seen.parts else 0

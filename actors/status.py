@@ -29,6 +29,8 @@ class PoolStatus:
     done: int
     failed: int
     cancelled: int
+    resumed: int
+    """How often a video went on from a snapshot after its gang broke."""
     generation: int
     """Gangs formed so far."""
     gang_busy_seconds: float

@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -15,7 +15,7 @@ from actors.spec import PoolSpec
 from cluster.errors import Cancelled, GangError, PabcastError, RequestError
 
 if TYPE_CHECKING:
-    from actors.engine import Engine, StopSignal
+    from actors.engine import Engine, SnapshotPart, StopSignal
     from actors.rendezvous import Rendezvous
 
 log = logging.getLogger("pabcast.worker")
@@ -31,10 +31,12 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a worker is in its run; `steps` counts the finished ones."""
+    """How far a worker is in its run; `steps` counts the finished ones, from the run's first life on."""
 
     ticket: str = ""
     steps: int = 0
+    snapshot: int = 0
+    """The step of the last snapshot; 0 if there is none yet."""
 
 
 class Worker:
@@ -49,6 +51,7 @@ class Worker:
         self._signals: dict[str, StopSignal] = {}
         self._ended: str = ""
         self._progress = Progress()
+        self._part: SnapshotPart | None = None
         self._generation = 0
         self._rank, self._width = 0, 1
         self._engine: Engine | None = None
@@ -111,7 +114,8 @@ class Worker:
             ((frames uint8 (T of this rank, H, W, 3), latents or None), the small rest); errors are in the rest.
         """
         signal = self._signal(order.ticket)
-        self._progress = Progress(ticket=order.ticket)
+        self._part = None
+        self._progress = Progress(ticket=order.ticket, steps=order.resume.step if order.resume else 0)
         try:
             return self._generate(order, generation, signal)
         except (RequestError, Cancelled) as error:
@@ -130,6 +134,11 @@ class Worker:
     def progress(self) -> Progress:
         """Say how far the present run is."""
         return self._progress
+
+    @ray.method(concurrency_group="control")
+    def snapshot(self) -> "SnapshotPart | None":
+        """Hand out this rank's part of the last snapshot of the present run."""
+        return self._part
 
     @ray.method(concurrency_group="control")
     def hold(self, ticket: str) -> int:
@@ -151,7 +160,9 @@ class Worker:
             options=options,
             group=self._need_meeting().group,
             stop=signal,
-            on_step=lambda step: self._finished(order.ticket, step),
+            on_step=self._finished,
+            resume=order.resume,
+            on_snapshot=self._keep,
         )
         rest = RankAnswer(first_frame=output.first_frame, report=pickle.dumps(output.report))
         return (output.frames, output.latents), rest
@@ -169,8 +180,12 @@ class Worker:
             return False
         return True
 
-    def _finished(self, ticket: str, step: int) -> None:
-        self._progress = Progress(ticket=ticket, steps=step + 1)
+    def _finished(self, step: int) -> None:
+        self._progress = replace(self._progress, steps=step + 1)
+
+    def _keep(self, part: "SnapshotPart") -> None:
+        self._part = part
+        self._progress = replace(self._progress, snapshot=part.step)
 
     def _signal(self, ticket: str) -> "StopSignal":
         """The brake of a run; made by whoever comes first, the run or the one who stops it."""

@@ -70,6 +70,14 @@ class BroadcastSchedule:
         rows = list(self.table.values())
         return tuple(step for step in range(self.num_steps) if all(row[step] for row in rows))
 
+    def snapshot_steps(self, apart: int) -> tuple[int, ...]:
+        """The full steps, but the first, that are at least `apart` steps from one another and from the start."""
+        chosen: list[int] = []
+        for step in self.full_steps:
+            if step - (chosen[-1] if chosen else 0) >= apart:
+                chosen.append(step)
+        return tuple(chosen)
+
     def _always(self, kind: Kind, block: int) -> bool:
         return kind == "mlp" and block not in self.mlp_blocks
 

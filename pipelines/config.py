@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from actors.engine.request import Guidance
+from actors.engine.request import Guidance, RunOptions
 from cluster.errors import ConfigError
 from cluster.pab import PabConfig
 from pipelines.given_paths import check_uri
@@ -84,6 +84,16 @@ class EngineConfig:
 
     guidance: Guidance = "batched"
     """Both guidance branches in one batch, or one pass after the other (half the memory)."""
+    snapshot_every: int | None = 4
+    """Steps between snapshots at least, from which a video goes on when its gang breaks; null takes none."""
+
+    @property
+    def options(self) -> RunOptions:
+        """As the engine takes them."""
+        return RunOptions(guidance=self.guidance, snapshot_every=self.snapshot_every)
+
+    def __post_init__(self) -> None:
+        _ = self.options  # checks them
 
 
 def _read_model(value: object, key: str) -> KnownModel:

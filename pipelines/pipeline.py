@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import ray.data
 
-from actors.engine.request import RunOptions
 from pipelines.checker import Checker
 from pipelines.commits import Commits
 from pipelines.desk import RemoteDesk
@@ -43,7 +42,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
         commits=commits,
         desk=desk,
         widths=WidthPolicy.of(config, config.cluster.workers),
-        options=RunOptions(guidance=config.engine.guidance),
+        options=config.engine.options,
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),
     )

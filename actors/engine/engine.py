@@ -116,12 +116,12 @@ class Engine:
         stop: StopSignal | None = None,
         on_step: Callable[[int], None] = lambda step: None,
         resume: Snapshot | None = None,
-        on_snapshot: Callable[[SnapshotPart], None] | None = None,
+        on_snapshot: Callable[[SnapshotPart], None] = lambda part: None,
     ) -> RankOutput:
         """Make this rank's frames of a video; every rank of `group` calls it with the same request.
 
-        With `resume`, go on from there, whatever gang took it. `on_snapshot` gets this rank's part of one before
-        each step at which every kind computes, but the first.
+        With `resume`, go on from there, whatever gang took it. `on_snapshot` gets this rank's part of each snapshot
+        that `options` ask for.
 
         Raises:
             RequestError: the model cannot make this, it does not fit, or it became NaN.
@@ -154,7 +154,7 @@ class Engine:
             run.stop,
             run.on_step,
             run.snapshots(schedule, parallel),
-            0 if run.resume is None else run.resume.step,
+            run.first_step,
         )
         denoise_seconds = clock.lap()
         frames = decode_frames(self._pipeline.vae, latents[:, :, parallel.frames])
@@ -164,6 +164,7 @@ class Engine:
             gang=parallel.width,
             rank=parallel.rank,
             steps=request.steps,
+            first_step=run.first_step,
             seconds=clock.total,
             text_seconds=text_seconds,
             denoise_seconds=denoise_seconds,
@@ -211,20 +212,22 @@ class _Run:
     stop: StopSignal
     on_step: Callable[[int], None]
     resume: Snapshot | None
-    on_snapshot: Callable[[SnapshotPart], None] | None
+    on_snapshot: Callable[[SnapshotPart], None]
+
+    @property
+    def first_step(self) -> int:
+        """The step that it begins with."""
+        return 0 if self.resume is None else self.resume.step
 
     def snapshots(self, schedule: BroadcastSchedule, parallel: FrameParallel) -> Callable[[int, torch.Tensor], None]:
         """Called before each step with the rank's latents; hands on a part where they are a complete state."""
-        on_snapshot = self.on_snapshot
-        if on_snapshot is None:
-            return lambda step, latents: None
-        first = 0 if self.resume is None else self.resume.step
-        full = frozenset(step for step in schedule.full_steps if step > first)
+        apart = self.options.snapshot_every
+        wanted = frozenset() if apart is None else frozenset(schedule.snapshot_steps(apart))
 
         def take(step: int, latents_1Cthw: torch.Tensor) -> None:
-            if step in full:
+            if step in wanted and step > self.first_step:
                 latents = latents_1Cthw.float().cpu().numpy()
-                on_snapshot(SnapshotPart(step=step, first_frame=parallel.frames.start, latents=latents))
+                self.on_snapshot(SnapshotPart(step=step, first_frame=parallel.frames.start, latents=latents))
 
         return take
 

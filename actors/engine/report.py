@@ -14,6 +14,8 @@ class VideoReport:
     """Width of the gang."""
     rank: int
     steps: int
+    first_step: int = 0
+    """The step that this run of it began with; all else but `computed` is of the steps from there on."""
     seconds: float
     """From the request to the decoded frames."""
     text_seconds: float

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cluster.errors import ConfigError
 from cluster.pab import PabConfig
 from cluster.shape import Shape
 
@@ -68,3 +69,9 @@ class RunOptions:
     """Both guidance branches in one batch, or one pass after the other."""
     return_latents: bool = False
     """Whether rank 0 hands back the final latents."""
+    snapshot_every: int | None = None
+    """Take a snapshot before full steps that are so many steps apart at least; None takes none."""
+
+    def __post_init__(self) -> None:
+        if self.snapshot_every is not None and self.snapshot_every < 1:
+            raise ConfigError(f"engine.snapshot_every is {self.snapshot_every}; it must be 1 or more, or null")

@@ -34,8 +34,8 @@ class Snapshot:
     """(1, C, T, h, w)."""
 
 
-def join_parts(parts: Iterable[SnapshotPart], num_frames: int) -> Snapshot | None:
-    """The latest snapshot of which every frame is among `parts`; None if there is none.
+def join_parts(parts: Iterable[SnapshotPart], ranks: int) -> Snapshot | None:
+    """The latest snapshot of which the parts of all `ranks` are among `parts`; None if there is none.
 
     Ranks run apart while they send each other nothing, so their parts may be of different steps.
     """
@@ -43,7 +43,7 @@ def join_parts(parts: Iterable[SnapshotPart], num_frames: int) -> Snapshot | Non
     for part in parts:
         steps.setdefault(part.step, {})[part.first_frame] = part
     for step in sorted(steps, reverse=True):
-        shares = [steps[step][first].latents for first in sorted(steps[step])]
-        if sum(share.shape[2] for share in shares) == num_frames:
+        if len(steps[step]) == ranks:
+            shares = [steps[step][first].latents for first in sorted(steps[step])]
             return Snapshot(step=step, latents=np.concatenate(shares, axis=2))
     return None

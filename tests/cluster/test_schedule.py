@@ -75,3 +75,10 @@ def test_full_steps_are_those_where_everything_computes():
 def test_an_empty_run_is_refused():
     with pytest.raises(ConfigError, match="at least one step"):
         BroadcastSchedule.build(PabConfig(), [])
+
+
+def test_snapshot_steps_are_full_steps_that_far_apart():
+    schedule = BroadcastSchedule.build(PabConfig(spatial=2, temporal=4, cross=6, window=(0.2, 0.8)), range(30, 0, -1))
+    assert schedule.full_steps == (0, 1, 2, 3, 4, 5, 12, 24, 25, 26, 27, 28, 29)
+    assert schedule.snapshot_steps(4) == (4, 12, 24, 28)
+    assert schedule.snapshot_steps(1) == schedule.full_steps[1:]

@@ -21,7 +21,7 @@ class Case:
     request: VideoRequest
     options: RunOptions
     resume_of: str = ""
-    """Go on from the first snapshot of that earlier case's second half."""
+    """Go on from the first snapshot of that earlier case's second half; two ranks ran it."""
 
 
 def run_gangs(model: Path, cases: list[Case], folder: Path, processes: int = 4) -> dict[str, dict[str, object]]:
@@ -63,7 +63,7 @@ def _run(engine: Engine, case: Case, group: dist.ProcessGroup, rank: int, folder
     if case.resume_of:
         taken = torch.load(f"{folder}/{case.resume_of}.pt", weights_only=False)["snapshots"]
         late = [part for part in taken if case.request.steps // 2 <= part.step]
-        resume = join_parts([part for part in late if part.step == late[0].step], case.request.num_frames)
+        resume = join_parts([part for part in late if part.step == late[0].step], 2)
     with _AllToAlls() as calls:
         output = engine.generate(
             case.request,
