@@ -88,7 +88,7 @@ async def place(demand: Demand, timeout_s: float) -> PlacementGroup:
             waited_s = time.monotonic() - begun
             nodes = cluster_nodes()
             if waited_s >= _GRACE_S and bundles_that_fit(demand, nodes) < demand.workers and not can_grow():
-                raise ClusterError(_too_small(demand, nodes))
+                raise ClusterError(too_small(demand, nodes))
             if waited_s >= timeout_s:
                 raise ClusterError(_too_busy(demand, waited_s))
     except BaseException:
@@ -102,8 +102,13 @@ def release(group: Any) -> None:
     remove_placement_group(group)
 
 
-def _too_small(demand: Demand, nodes: list[Resources]) -> str:
+def too_small(demand: Demand, nodes: list[Resources]) -> str:
+    """The sentence that says what `nodes` lack for `demand`, and the way out."""
     names = [name for name, _ in demand.bundle]
+    if "GPU" in names and not any(node.get("GPU") for node in nodes):
+        return (
+            f"{demand} were asked for, and the cluster has no GPU; use cluster.device=cpu (--device cpu) or add nodes"
+        )
     total = ", ".join(f"{sum(node.get(name, 0.0) for node in nodes):g} {name}" for name in names)
     return (
         f"{demand} were asked for, and the cluster has {total} on {len(nodes)} node(s), "

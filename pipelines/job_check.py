@@ -7,10 +7,12 @@ from cluster.errors import ConfigError, RequestError
 from cluster.shape import Shape
 from pipelines.config import JobConfig
 from pipelines.local_room import check_room
+from pipelines.metadata import METADATA_KEY
 from pipelines.models import read_card
 from pipelines.pab_text import check_blocks
 from pipelines.prompts import InputInfo, check_input
 from pipelines.rows import RowDefaults, check_shape
+from pipelines.run_file import RUN_FILE
 from pipelines.store import LocalStore, ProbeResult, S3Store, Store, open_store, probe
 
 
@@ -58,7 +60,18 @@ def check_job(config: JobConfig) -> CheckedJob:
     store = open_store(config.output.uri, "output.uri")
     _check_apart(open_store(config.input.path, "input.path"), store)
     found = check_input(config.input.path)
-    return CheckedJob(config=config, card=card, input=found, store=store, probe=probe(store))
+    result = probe(store)
+    _check_ours(store)
+    return CheckedJob(config=config, card=card, input=found, store=store, probe=result)
+
+
+def _check_ours(output: Store) -> None:
+    """Another dataset's metadata would be written over."""
+    if output.stat(METADATA_KEY) and not output.stat(RUN_FILE):
+        raise ConfigError(
+            f"output.uri {output.uri} holds a {METADATA_KEY} that pabcast did not write, as there is no {RUN_FILE}; "
+            "give a place of its own, or move that file away"
+        )
 
 
 def _check_apart(source: Store, output: Store) -> None:

@@ -49,8 +49,8 @@ class JobSummary:
 
     @property
     def exit_code(self) -> int:
-        """0: every row is committed; 3: some failed, or their commits were removed while the job ran."""
-        return SOME_FAILED if self.failed or self.lost else DONE
+        """0: every row is committed and the dataset whole; 3: some failed, or committed videos are missing."""
+        return SOME_FAILED if self.failed or self.missing else DONE
 
     def contract(self) -> dict[str, Any]:
         """The JSON object of `run`."""

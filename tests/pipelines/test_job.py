@@ -195,11 +195,21 @@ def test_a_committed_video_that_is_gone_is_told(warm_pool: PoolClient, make_job:
     gone = next((tmp_path / "out/videos").rglob("*.mp4"))
     gone.unlink()
     summary = run(job)
-    assert (summary.skipped, summary.rows, summary.missing, summary.exit_code) == (2, 1, 1, 0)
+    assert (summary.skipped, summary.rows, summary.missing, summary.exit_code) == (2, 1, 1, 3)
     assert f"run again to make them anew\n  missing videos/{gone.parent.name}/{gone.name}" in summary.spell()
     for commit in (tmp_path / "out/_pabcast/commits").rglob(f"{gone.name.split('-')[0]}.json"):
         commit.unlink()
     assert tally(run(job)) == (2, 1, 1, 0)
+
+
+def test_metadata_that_is_not_ours_is_not_written_over(make_job: MakeJob, tmp_path: Path) -> None:
+    file = tmp_path / "out/metadata.parquet"
+    file.parent.mkdir()
+    file.write_text("mine")
+    with pytest.raises(ConfigError, match=r"holds a metadata\.parquet that pabcast did not write"):
+        run(make_job([{"prompt": "a cat"}]))
+    assert file.read_text() == "mine"
+    assert not (file.parent / "_pabcast/run.yaml").exists()
 
 
 def test_damaged_videos_and_commits_are_told_and_the_rest_goes_on(
@@ -214,7 +224,7 @@ def test_damaged_videos_and_commits_are_told_and_the_rest_goes_on(
     videos[1].write_bytes(videos[1].read_bytes()[:-1])
     files[2].write_text(json.dumps(json.loads(files[2].read_text()) | {"seed": "abc"}))
     summary = run(job)
-    assert (tally(summary), summary.rows, summary.missing, summary.exit_code) == ((4, 4, 0, 0), 1, 3, 0)
+    assert (tally(summary), summary.rows, summary.missing, summary.exit_code) == ((4, 4, 0, 0), 1, 3, 3)
     assert set(summary.contract()["missing_names"]) == {
         str(path.relative_to(tmp_path / "out")) for path in (videos[0], videos[1], files[2])
     }
