@@ -22,7 +22,8 @@ def run(
     """Make a video dataset from a prompt dataset; what is committed already is skipped.
 
     Exit code 0: every row is committed; 3: finished, some rows failed or committed videos are missing; 1: the job
-    could not run; 2: bad usage; 130: stopped by Ctrl-C or SIGTERM. The first lets the job stop by itself, the next ends it at once.
+    could not run; 2: bad usage; 130: stopped by Ctrl-C or SIGTERM. The first lets the job stop by itself, the next
+    ends it at once.
 
     Example: pabcast run configs/demo.yaml sampling.steps=20 output.uri=s3://bucket/demo
     """
