@@ -147,18 +147,19 @@ class Workload:
         return self._latent_frames(width) * self.numbers.vae.decode_flops(self._latent_pixels)
 
     def peak_bytes(self, width: int) -> int:
-        """The most memory a rank needs: weights, broadcast cache, and the larger of denoising and decoding.
+        """The most memory a rank needs: weights, and the larger of denoising with its cache and of decoding.
 
-        Denoising holds, beside the hidden states, the MLP's middle twice (before and after its activation) or
-        Q, K, V and their shards; decoding holds the frames that are decoded at once.
+        Denoising holds some 12 tensors of the hidden states' size beside the broadcast cache (the MLP's middle before
+        and after its activation among them; 11.1 to 12.9 measured, infra/benchmarks/h200-latte-1-memory.json). The
+        cache is empty by the time the frames are decoded, 8 at once.
         """
         numbers = self.numbers
         weights = numbers.parameters + numbers.text_parameters + numbers.vae.parameters
         hidden = self.site("mlp", width).elements
-        denoise = (4 + 2 * numbers.mlp_ratio) * hidden
+        denoise = (4 + 2 * numbers.mlp_ratio) * hidden * self.element_bytes + self.forecast(width).cache_bytes
         pixels = numbers.vae.scale**2 * self._latent_pixels
         decode = min(DECODED_AT_ONCE, self._latent_frames(width)) * numbers.vae.peak_elements(pixels)
-        return (weights + max(denoise, decode)) * self.element_bytes + self.forecast(width).cache_bytes
+        return weights * self.element_bytes + max(denoise, decode * self.element_bytes)
 
     @property
     def _text_tokens(self) -> int:
