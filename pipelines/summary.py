@@ -52,6 +52,11 @@ class JobSummary:
         """0: every row is committed and the dataset whole; 3: some failed, or committed videos are missing."""
         return SOME_FAILED if self.failed or self.missing else DONE
 
+    @property
+    def open(self) -> int:
+        """Samples without an outcome, of a job that was stopped."""
+        return self.requested - self.skipped - self.committed - self.failed
+
     def contract(self) -> dict[str, Any]:
         """The JSON object of `run`."""
         return {
@@ -65,7 +70,9 @@ class JobSummary:
             "rows": self.rows,
             "missing": self.missing,
             "missing_names": list(self.missing_names),
+            "open": self.open,
             "failures": [{"source": item.source, "id": item.id, "reason": item.reason} for item in self.failures],
+            "failures_left_out": max(0, self.failed - len(self.failures)),
             "part_seconds": {name: round(seconds, 3) for name, seconds in self.parts.items()},
         }
 

@@ -145,6 +145,7 @@ def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path:
     assert "stopping; what is committed stays" in err
     summary = json.loads(out.splitlines()[-1])
     assert 1 <= summary["committed"] < ROWS
+    assert summary["open"] == summary["requested"] - summary["committed"]
     assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) == summary["rows"]
     assert left_of(process.pid) == []
 

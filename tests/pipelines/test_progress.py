@@ -1,5 +1,6 @@
 """The line that a person watches, and the summary."""
 
+import dataclasses
 import sys
 
 import pytest
@@ -99,6 +100,9 @@ def test_the_summary_lists_ten_failures_and_the_slowest_part() -> None:
     assert text.count("the prompt is empty") == 10
     assert "and 1 more, in /out/_pabcast/failures" in text
     assert summary.exit_code == 3
+    assert (summary.open, summary.contract()["failures_left_out"]) == (0, 0)
+    assert dataclasses.replace(summary, requested=60, failed=40).contract()["failures_left_out"] == 29
+    assert dataclasses.replace(summary, requested=60, failed=40).open == 17
     assert summary.contract().keys() >= {
         "requested",
         "skipped",
