@@ -4,6 +4,7 @@ Connects to the cluster and the pool, prints the pids of the workers, has one vi
 it is done, and stays until it is interrupted.
 """
 
+import signal
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from actors.spec import PoolSpec
 
 
 def main(address: str, model: str, steps: int) -> None:
+    # A shell that starts a test run in the background has it ignore Ctrl-C, and so all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ray.init(address=address, log_to_driver=False)
     spec = PoolSpec(model=model, workers=2, device="cpu", threads_per_worker=1, client_timeout_s=3)
     with PoolClient.connect(spec) as pool:
