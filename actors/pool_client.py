@@ -68,7 +68,7 @@ class PoolClient:
                     max_restarts=0,
                     max_concurrency=MAX_CALLS,
                     # Beside the driver: a node that the autoscaler may take away is no place for it.
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
                 ).remote(spec)
                 welcome = ray.get(actor.attach.remote(client, owner, spec))
             except ray.exceptions.RayActorError:
