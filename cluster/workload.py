@@ -4,7 +4,6 @@ Operations are counted as 2 a multiplication and addition, matrix products and a
 torch.utils.flop_counter counts them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -172,8 +171,3 @@ class Workload:
 
     def _latent_frames(self, width: int) -> int:
         return -(-self.numbers.latent_frames(self.shape) // width)
-
-    def computed_steps(self) -> Iterator[frozenset[Kind]]:
-        """For each step the kinds that compute in it (in some layer)."""
-        for step in range(self.schedule.num_steps):
-            yield frozenset(kind for kind in set(self.numbers.sites) if self.schedule.table[kind][step])

@@ -1,8 +1,7 @@
 """The stage of a job that turns rows into requests still to be made, and records all other rows."""
 
-import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ import pyarrow as pa
 from actors.engine.request import VideoRequest
 from pipelines.commits import Commits, FailureRecord, row_failure_id
 from pipelines.ledger import Entry
-from pipelines.rows import BadRow, RowDefaults, bad_row, duplicate_reason, later_seed, read_row
+from pipelines.rows import BadRow, RowDefaults, duplicate_reason, later_seed, read_source_row
 
 LOOKUPS = 16
 """How many samples are looked up in the store at once."""
@@ -62,7 +61,7 @@ class Checker:
         wanted: list[Wanted] = []
         bad: list[BadRow] = []
         for row in table.to_pylist():
-            found = self._read(row)
+            found = read_source_row(row, self.defaults)
             if isinstance(found, BadRow):
                 bad.append(found)
             else:
@@ -79,13 +78,6 @@ class Checker:
             "request": [pickle.dumps(item.request) for item in left],
         }
         return pa.Table.from_pydict(columns, schema=WANTED)
-
-    def _read(self, row: Mapping[str, Any]) -> list[VideoRequest] | BadRow:
-        source, problem = str(row["source"]), str(row["problem"] or "")
-        fields = json.loads(row["fields"] or "{}")
-        if problem:
-            return bad_row(fields, source, problem)
-        return read_row(fields, source, self.defaults)
 
     def _claim(self, wanted: Sequence[Wanted]) -> tuple[list[Wanted], list[BadRow]]:
         """Claim the samples; a row that asks for what an earlier one asked for is refused."""

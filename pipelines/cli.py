@@ -5,9 +5,9 @@ import os
 import sys
 import traceback
 
-from pipelines.interrupts import Brake
+from pipelines.interrupts import INTERRUPTED, Brake
 
-FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, BAD_USAGE = 1, 2
 
 
 def main() -> None:

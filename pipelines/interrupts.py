@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from abc import ABC, abstractmethod
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 INTERRUPTED = 130
 
 
-class _Listener:
+class _Listener(ABC):
     """Takes the signals inside a `with`; outside the main thread, where Python takes none, it hears nothing."""
 
     def __init__(self) -> None:
@@ -28,8 +29,9 @@ class _Listener:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @abstractmethod
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        raise NotImplementedError
+        """A signal has come."""
 
 
 class Interrupts(_Listener):

@@ -12,7 +12,7 @@ from cluster.width import WidthDecision
 from cluster.workload import Workload
 from pipelines.config import JobConfig
 from pipelines.gpus import find_gpu
-from pipelines.width_policy import Kindred, WidthPolicy
+from pipelines.width_policy import Kindred, WidthPolicy, model_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def planned_workers(config: JobConfig) -> int:
 
 def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str]) -> JobPlan:
     """Plan `requests`; a text among them is the reason why a row has none."""
-    policy = WidthPolicy.of(config, planned_workers(config))
+    policy = WidthPolicy.of(config, model_numbers(config.model), planned_workers(config))
     videos: Counter[Kindred] = Counter()
     refused: Counter[str] = Counter()
     for request in requests:

@@ -1,12 +1,11 @@
 """The rows of a job as requests, read here and now: no Ray, and nothing is written."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from actors.engine.request import VideoRequest
 from pipelines.config import JobConfig
 from pipelines.prompts import InputInfo, check_input
-from pipelines.rows import BadRow, RowDefaults, read_row
+from pipelines.rows import BadRow, RowDefaults, read_source_row
 from pipelines.width_policy import model_numbers
 
 
@@ -26,20 +25,7 @@ def planned_requests(config: JobConfig, found: InputInfo | None = None) -> Itera
         numbers=model_numbers(config.model),
         gang=config.gang,
     )
-    for task in PromptSource(found.store, found.files, found.format).get_read_tasks(1):
-        for table in task():
-            for row in table.to_pylist():
-                yield from _requests(row, defaults)
-
-
-def _requests(row: dict[str, Any], defaults: RowDefaults) -> Iterator[VideoRequest | str]:
-    import json
-
-    if row["problem"]:
-        yield str(row["problem"])
-        return
-    made = read_row(json.loads(row["fields"] or "{}"), row["source"], defaults)
-    if isinstance(made, BadRow):
-        yield made.reason
-    else:
-        yield from made
+    for table in PromptSource(found.store, found.files, found.format).tables():
+        for row in table.to_pylist():
+            made = read_source_row(row, defaults)
+            yield from [made.reason] if isinstance(made, BadRow) else made

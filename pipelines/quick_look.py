@@ -21,8 +21,7 @@ def look_quickly(job: CheckedJob, limit_s: float = LIMIT_S) -> Ledger | None:
     ledger = Ledger()
     checker = Checker(defaults=job.defaults, commits=Commits(job.store), ledger=ledger)
     source = PromptSource(job.input.store, job.input.files, job.input.format)
-    for task in source.get_read_tasks(1):
-        for table in task():
-            if checker.check(table).num_rows or time.monotonic() - begun > limit_s:
-                return None
+    for table in source.tables():
+        if checker.check(table).num_rows or time.monotonic() - begun > limit_s:
+            return None
     return ledger

@@ -1,8 +1,10 @@
 """Rows of a prompt dataset into checked requests, or into the one sentence that says what is wrong with a row."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from actors.engine.request import VideoRequest
 from cluster.errors import RequestError
@@ -55,6 +57,13 @@ def read_row(fields: Fields, source: str, defaults: RowDefaults) -> list[VideoRe
     except RequestError as error:
         return bad_row(fields, source, str(error))
     return [_sample(request, number) for number in range(1, count + 1)]
+
+
+def read_source_row(row: Mapping[str, Any], defaults: RowDefaults) -> list[VideoRequest] | BadRow:
+    """As `read_row`, of a row as the prompt source gives it: `source`, `fields` in JSON, `problem`."""
+    source, problem = str(row["source"]), str(row["problem"] or "")
+    fields = json.loads(row["fields"] or "{}")
+    return bad_row(fields, source, problem) if problem else read_row(fields, source, defaults)
 
 
 def bad_row(fields: Fields, source: str, reason: str) -> BadRow:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from actors.engine import inspect_model
 from actors.engine.request import VideoRequest
 from cluster.calibration import Calibration, assume
 from cluster.cost import predict
@@ -16,7 +15,7 @@ from cluster.width import Capacity, Goal, WidthDecision, choose_width
 from cluster.workload import Workload
 from pipelines.config import JobConfig
 from pipelines.gpus import find_gpu, load_calibration
-from pipelines.models import KnownModel
+from pipelines.models import KnownModel, read_card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +45,12 @@ class WidthPolicy:
     _decided: dict[Kindred, tuple[Workload, WidthDecision] | str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: JobConfig, workers: int) -> "WidthPolicy":
-        """For `workers` of the GPU that the config names, or of the CPU."""
+    def of(cls, config: JobConfig, numbers: ModelNumbers, workers: int) -> "WidthPolicy":
+        """For `workers` of the GPU that the config names, or of the CPU; `numbers` are the model's."""
         gpu = find_gpu(config.gpu or "cpu")
         bytes_ = _element_bytes(config, gpu)
         calibration = load_calibration(config.calibration) if config.calibration else assume(gpu, bytes_)
-        return cls(
-            config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=model_numbers(config.model)
-        )
+        return cls(config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=numbers)
 
     def width_for(self, request: VideoRequest) -> int:
         """The width of the gang for `request`; `RequestError` if none can make it."""
@@ -95,7 +92,7 @@ class WidthPolicy:
 def model_numbers(model: KnownModel) -> ModelNumbers:
     """From the model's files, or from its entry where they are not here."""
     if model.is_here:
-        return inspect_model(model.folder).numbers
+        return read_card(model).numbers
     if model.numbers is None:
         raise ConfigError(f"model {model.id}: {model.folder} has no files, and its entry in configs/models no numbers")
     return model.numbers

@@ -8,11 +8,11 @@ import diffusers
 import torch
 
 from actors.engine.engine import Engine
-from actors.engine.link import measure_link
+from actors.engine.link import Link, measure_link
 from actors.engine.request import VideoRequest
 from actors.engine.sampling_times import fresh_scheduler
 from actors.engine.stopwatch import Stopwatch
-from cluster.calibration import Calibration
+from cluster.calibration import Calibration, assume
 from cluster.cost import predict
 from cluster.gpu import GpuSpec
 from cluster.pab import PabConfig
@@ -41,17 +41,20 @@ class Check:
 
 
 def calibrate(
-    engine: Engine, shapes: Sequence[tuple[Shape, int]], gpu: GpuSpec, on_done: Callable[[], None] = lambda: None
+    engine: Engine,
+    shapes: Sequence[tuple[Shape, int]],
+    gpu: GpuSpec,
+    on_done: Callable[[int], None] = lambda count: None,
 ) -> Calibration:
     """Fit the rates of `engine`'s device over `shapes`, each with the width of the gang whose rank 0 is timed.
 
     The link of CPU workers is measured between two processes; that of a GPU is as `gpu` says.
     """
     found = Stopwatch(engine).measure(list(shapes), on_done)
-    latency_s, bytes_per_s = gpu.link_latency_us * 1e-6, 0.7 * gpu.link_gb_s * 1e9
+    assumed = assume(gpu, engine.dtype.itemsize)
+    link = Link(latency_s=assumed.link_latency_s, bytes_per_s=assumed.link_bytes_per_s)
     if engine.device.type == "cpu":
         link = measure_link()
-        latency_s, bytes_per_s = link.latency_s, link.bytes_per_s
     return Calibration(
         device=_device_name(engine.device),
         dtype=str(engine.dtype).removeprefix("torch."),
@@ -62,8 +65,8 @@ def calibrate(
         base=fit_rate(found.base),
         text_s=found.text_s,
         decode=fit_rate(found.decode),
-        link_latency_s=latency_s,
-        link_bytes_per_s=bytes_per_s,
+        link_latency_s=link.latency_s,
+        link_bytes_per_s=link.bytes_per_s,
         how=f"torch {torch.__version__}, diffusers {diffusers.__version__}, Python {platform.python_version()}; "
         + ", ".join(f"{shape} of {width}" for shape, width in shapes),
     )

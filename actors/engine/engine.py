@@ -44,6 +44,8 @@ class Engine:
     """A loaded model. Nothing of a request outlives `generate`, whatever ends it."""
 
     def __init__(self, pipeline: LattePipeline, card: ModelCard) -> None:
+        for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder):
+            part.eval().requires_grad_(False)
         self._pipeline = pipeline
         self.denoiser = LatteDenoiser(pipeline.transformer)
         self.card = card
@@ -62,16 +64,12 @@ class Engine:
             )
         except (OSError, ValueError) as error:
             raise ConfigError(f"the model in {card.path} cannot be loaded: {error}") from error
-        for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder):
-            part.eval().requires_grad_(False)
         return cls(pipeline.to(device), card)
 
     @classmethod
     def random(cls, name: str, numbers: ModelNumbers, *, device: str = "cpu", dtype: str = "float32") -> "Engine":
         """A model of the sizes in `numbers` with random weights, for measurements; `name` is what its card says."""
         pipeline = random_latte(numbers, device, getattr(torch, dtype))
-        for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder):
-            part.eval().requires_grad_(False)
         return cls(pipeline, ModelCard(path=name, pipeline="LattePipeline", revision="random", numbers=numbers))
 
     @property

@@ -40,14 +40,14 @@ class Stopwatch:
         self._engine = engine
         self._repeats = repeats
 
-    def measure(self, shapes: list[tuple[Shape, int]], on_done: Callable[[], None] = lambda: None) -> Timings:
+    def measure(self, shapes: list[tuple[Shape, int]], on_done: Callable[[int], None] = lambda count: None) -> Timings:
         """Time steps and decoding of every (shape, gang width), each as rank 0 of such a gang has it.
 
         The step with all attention broadcast is timed, then with each kind alone computing: the differences are
         the kinds.
         """
         found = Timings(kinds={kind: [] for kind in ATTENTION}, base=[], decode=[], text_s=self._text_seconds())
-        for shape, width in shapes:
+        for count, (shape, width) in enumerate(shapes, start=1):
             work = self._workload(shape, frozenset())
             seconds = self._step_seconds(shape, width)
             without = seconds[frozenset()]
@@ -58,7 +58,7 @@ class Stopwatch:
                 alone = max(seconds[frozenset({kind})] - without, _LEAST_SHARE * without)
                 found.kinds[kind].append(Timing(work=work.site(kind, width), seconds=alone / sites))
             found.decode.append(self._decode(work, width))
-            on_done()
+            on_done(count)
         return found
 
     @torch.no_grad()

@@ -55,8 +55,7 @@ def calibrate(
 
     engine = _engine(known, device, dtype, threads, random_weights=random_weights)
     with counting("shapes", len(measured)) as advance:
-        done = iter(range(1, len(measured) + 1))
-        found = measure(engine, measured, spec, lambda: advance(next(done)))
+        found = measure(engine, measured, spec, advance)
     save_calibration(found, out)
     results = [
         check(engine, found, shape, read_pab(pab, "--pab"), steps) for shape in checked for pab in ("off", "pab246")

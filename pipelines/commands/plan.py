@@ -1,19 +1,16 @@
 """`pabcast plan`."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from pipelines.commands.job_arguments import ConfigArgument, OverridesArgument
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, spell_seconds, tell
 from pipelines.config import load_config
 from pipelines.plan import JobPlan, PlannedGroup, make_plan
 
 
 def plan(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file of the job, as configs/demo.yaml.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config keys to override.")
-    ] = None,
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:

@@ -1,21 +1,15 @@
 """`pabcast run`."""
 
-from typing import Annotated
-
-import typer
-
+from pipelines.commands.job_arguments import ConfigArgument, OverridesArgument
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.config import load_config
+from pipelines.interrupts import INTERRUPTED
 from pipelines.progress import Progress
-
-INTERRUPTED = 130
 
 
 def run(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file of the job, as configs/demo.yaml.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config keys to override.")
-    ] = None,
+    config: ConfigArgument,
+    overrides: OverridesArgument = None,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> int:

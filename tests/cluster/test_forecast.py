@@ -3,25 +3,21 @@ import dataclasses
 import pytest
 
 from cluster.forecast import forecast
-from cluster.model import ModelNumbers
+from cluster.model import LATTE_SITES
 from cluster.pab import PabConfig
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.vae import VaeNumbers
+from tests.cluster import numbers
 from tests.cluster.test_schedule import open_sora_timesteps
 
-OPEN_SORA = ModelNumbers(
-    num_layers=28,
-    hidden_size=1152,
-    num_heads=16,
-    patch_size=2,
+OPEN_SORA = dataclasses.replace(
+    numbers.OPEN_SORA,
+    sites=LATTE_SITES,
     vae=VaeNumbers(channels=(128, 256, 512, 512)),
-    latent_channels=4,
     num_frames=16,
-    min_edge=64,
-    max_edge=4096,
-    native_edge=1024,
-    max_prompt_bytes=4096,
+    max_frames=None,
+    pads_patches=False,
 )
 # 16 latent frames of 30 x 53 patches: the paper's 15 made divisible by 8 ranks.
 SHAPE = Shape(height=480, width=848, num_frames=16)

@@ -1,0 +1,10 @@
+"""The arguments of the commands that take a job's config."""
+
+from typing import Annotated
+
+import typer
+
+ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file of the job, as configs/demo.yaml.")]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config keys to override.")
+]
