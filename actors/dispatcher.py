@@ -3,293 +3,328 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from actors.busy_clock import BusyClock
-from actors.fleet import BundleLost, Fleet
+from actors.domain import Domain
+from actors.domains import Domains
 from actors.gang import Gang, Outcome
-from actors.job import Job
+from actors.job import Cause, Job
 from actors.member import Member, in_order
 from actors.order import Answer
+from actors.queue import JobQueue
 from actors.spec import PoolSpec
 from actors.tally import Tally
-from cluster.assign import IdleGang, Start, Waiting, assign
-from cluster.errors import Cancelled, ClusterError, GangError
+from actors.tasks import Tasks
+from cluster.autoscaler import Backlog
+from cluster.errors import Cancelled, ClusterError, GangError, HandedOver
+from cluster.placement import living_nodes
+from cluster.plan import DomainState, IdleGang, Priority, RunningGang, Start, Taking, Widen
+from cluster.planner import plan
 
 log = logging.getLogger("pabcast.pool")
 
-FORM_TRIES = 3
-"""How often a request may lose its gang before the first step."""
-RENEW_TRIES = 3
-"""How often in a row the bundles may be lost."""
+GATHER_S = 0.05
+"""How long the first requests after a pause wait for others, so that few are not taken for all there are."""
+
+
+Made = Callable[[Job, Gang, Outcome, float], None]
+"""Hears of each video that was made, and in how many seconds."""
 
 
 class Dispatcher:
-    """The queue, the gangs, and the free workers of one pool; all of it on one event loop."""
+    """The queue and the gangs of one pool; all of it on one event loop."""
 
-    def __init__(self, fleet: Fleet, spec: PoolSpec) -> None:
-        self._fleet = fleet
+    def __init__(self, spec: PoolSpec, keeper: Any, made: Made = lambda *_: None) -> None:
         self._spec = spec
-        self._queue: list[Job] = []
+        self._tasks = Tasks(self.fail)
         self._running: dict[str, Job] = {}
         self._gangs: dict[int, Gang] = {}
-        self._busy: set[int] = set()
-        self._free: list[Member] = []
-        self._replacing = 0
+        self._busy: dict[int, Job] = {}
+        self._served: Mapping[Priority, float] = {}
+        self._planning: asyncio.TimerHandle | None = None
+        self.queue = JobQueue()
+        self.domains = Domains(spec, keeper, self.wake, self.fail)
         self.generation = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.phase = "starting"
+        self._made = made
         self.problem = ""
         self.tally = Tally()
         self.clock = BusyClock()
-
-    @property
-    def queued(self) -> int:
-        """Requests that wait."""
-        return len(self._queue)
 
     @property
     def gangs(self) -> tuple[tuple[Gang, bool], ...]:
         """Every gang, and whether it has a request."""
         return tuple((gang, name in self._busy) for name, gang in self._gangs.items())
 
-    def start(self) -> None:
-        """Start the workers and then the requests that wait; a cluster that cannot is told to all of them."""
-        self._spawn(self._bring_up(self._fleet.start))
+    @property
+    def running(self) -> tuple[Job, ...]:
+        """The requests that have left the queue and are not done."""
+        return tuple(self._running.values())
+
+    def backlog(self) -> Backlog:
+        """What waits and runs, in predicted worker-seconds where there are predictions."""
+        orders = [job.order for job in (*self.queue, *self.running)]
+        return Backlog(
+            requests=len(orders),
+            worker_seconds=sum(order.width * order.seconds.get(order.width, 0.0) for order in orders),
+            widest=max((order.width for order in orders), default=0),
+        )
 
     def submit(self, job: Job) -> None:
         """Put a request in the queue; its answer comes through `job.answer`."""
         if self.problem:
             job.finish(Answer(error=ClusterError(self.problem)))
             return
-        self._queue.append(job)
-        self._plan()
+        self.queue.put(job)
+        self.wake(GATHER_S if job.order.seconds and not self._busy else 0.0)
 
     def cancel(self, wanted: Callable[[Job], bool]) -> int:
         """Take requests out of the queue, or stop them between two steps; return how many."""
-        waiting = [job for job in self._queue if wanted(job)]
-        self._queue = [job for job in self._queue if job not in waiting]
+        waiting = self.queue.remove(wanted)
         running = [job for job in self._running.values() if wanted(job) and not job.cancelled]
         for job in waiting:
             self._settle(job, Answer(error=Cancelled(f"{job.order.title} was cancelled while it waited")))
         for job in running:
             job.cancelled = True
             if job.gang and job.started_s is not None:
-                self._spawn(job.gang.stop(job.order))
+                self._tasks.spawn(job.gang.stop(job.order))
         if waiting:
-            self._plan()
+            self.wake()
         return len(waiting) + len(running)
 
     def find(self, ticket: str) -> Job | None:
         """The request with that ticket, if it has left the queue and is not done."""
         return self._running.get(ticket)
 
+    def wake(self, delay_s: float = 0.0) -> None:
+        """Plan soon."""
+        if self._planning is None and not self.problem:
+            self._planning = asyncio.get_running_loop().call_later(delay_s, self._plan)
+
+    def look_round(self, draining: Mapping[str, float]) -> None:
+        """Called now and then: videos leave the nodes that are about to go, and idle workers are used."""
+        now = time.monotonic()
+        self.clock.size(self.domains.ready_workers, now)
+        for ready in self.domains.ready:
+            left = min((draining[m.node] for m in ready.members.values() if m.node in draining), default=None)
+            if left is not None:
+                self.domains.drain(ready.name, left)
+        for job in self.running:
+            gang = job.gang
+            domain = self.domains[gang.domain] if gang else None
+            if gang and domain and domain.phase == "draining" and job.started_s and not gang.leaving:
+                left_s = job.left_s(now).get(gang.width)
+                if left_s is None or now + left_s + self._spec.handover_margin_s > domain.deadline_s:
+                    self._tasks.spawn(gang.hand_over(job.order))
+        self._drop_idle_gangs()
+        self.domains.close_drained()
+        self.wake()
+
     async def check_idle(self) -> None:
         """Replace the workers that died while they had nothing to do."""
-        if self.phase != "ready":
-            return
-        idle = [gang for name, gang in self._gangs.items() if name not in self._busy]
-        members = [member for gang in idle for member in gang.members] + self._free
-        for member in await self._fleet.dead([member for member in members if not member.dead]):
-            if member.dead or any(member in gang.members for gang, busy in self.gangs if busy):
-                continue
-            log.warning("worker %d (pid %d) died while idle", member.index, member.pid)
-            member.dead = True
-            gang = next((gang for gang, _ in self.gangs if member in gang.members), None)
-            survivors = [other for other in gang.members if other is not member] if gang else []
-            if gang:
-                del self._gangs[gang.generation]
-            self._free = [other for other in self._free if other is not member] + survivors
-            self._spawn(self._replace([member]))
+        busy = {member for name in self._busy for member in self._gangs[name].members + tuple(self._gangs[name].extra)}
+        for domain in self.domains.ready:
+            asked = [member for member in domain.members.values() if member.loaded and not member.dead]
+            for member in await domain.dead([member for member in asked if member not in busy]):
+                if member.dead or any(member in gang.members for gang, at_work in self.gangs if at_work):
+                    continue
+                log.warning("worker %d (pid %d) died while idle", member.index, member.pid)
+                member.dead = True
+                for gang in [gang for gang, _ in self.gangs if member in gang.members]:
+                    del self._gangs[gang.name]
+                    domain.give_back([other for other in gang.members if other is not member])
+                domain.free = [other for other in domain.free if other is not member]
+                self.domains.replace([member])
 
     def close(self, reason: str) -> None:
         """Answer everybody and start nothing more."""
-        self.phase, self.problem = "closing", reason
-        for job in [*self._queue, *self._running.values()]:
+        self.problem = reason
+        for job in [*self.queue, *self._running.values()]:
             job.finish(Answer(error=Cancelled(reason)))
-        self._queue.clear()
-        for task in self._tasks:
-            task.cancel()
+        self.queue.remove(lambda job: True)
+        self._tasks.cancel()
+
+    def fail(self, problem: str) -> None:
+        """Tell everybody that waits; what runs is left to end."""
+        if self.problem:
+            return
+        log.error("%s", problem)
+        self.problem = problem
+        for job in self.queue.remove(lambda job: True):
+            self._settle(job, Answer(error=ClusterError(problem)))
 
     def _plan(self) -> None:
         """Start whatever can start now."""
-        if self.phase != "ready":
+        self._planning = None
+        self._drop_idle_gangs()
+        states = [self._state(domain) for domain in self.domains.ready]
+        spare = sum(state.free + sum(gang.width for gang in state.idle) for state in states)
+        if not spare or self.problem:
             return
-        waiting = (
-            Waiting(ticket=job.order.ticket, width=job.order.width, bypassed=job.bypassed) for job in self._queue
-        )
-        idle = (IdleGang(gang=name, width=gang.width) for name, gang in self._gangs.items() if name not in self._busy)
-        decision = assign(waiting, idle, len(self._free))
-        if not decision.starts:
-            return
-        jobs = {job.order.ticket: job for job in self._queue}
+        decision = plan(self.queue.lines(spare), states, self._spec.shares, self._served)
+        self._served = decision.served
         for start in decision.starts:
-            log.info("%s starts: %s", jobs[start.ticket].order.title, start.reason)
-            self._start(jobs[start.ticket], start)
-        for left in decision.queue:
-            jobs[left.ticket].bypassed = left.bypassed
-        self._queue = [jobs[left.ticket] for left in decision.queue]
+            self._start(self.queue.take(start.ticket), start)
+        for widen in decision.widens:
+            self._widen(widen)
+
+    def _state(self, domain: Domain) -> DomainState:
+        here = [(gang, self._busy.get(name)) for name, gang in self._gangs.items() if gang.domain == domain.name]
+        now = time.monotonic()
+        return DomainState(
+            name=domain.name,
+            free=len(domain.free),
+            idle=tuple(IdleGang(gang=gang.name, width=gang.width) for gang, job in here if job is None),
+            running=tuple(
+                RunningGang(
+                    gang=gang.name,
+                    width=gang.width,
+                    priority=job.order.priority,
+                    left_s={} if gang.leaving or gang.extra or job.cancelled else job.left_s(now),
+                )
+                for gang, job in here
+                if job is not None
+            ),
+        )
 
     def _start(self, job: Job, start: Start) -> None:
-        self._running[job.order.ticket] = job
-        if start.gang is not None:
-            job.gang = self._gangs[start.gang]
-            self._busy.add(job.gang.generation)
-            self._spawn(self._serve(job, job.gang, form=False))
-            return
-        broken = [self._gangs.pop(name) for name in start.dissolve]
-        for gang in broken:
+        log.info("%s starts: %s", job.order.title, start.reason)
+        if isinstance(start.on, Taking):
+            self._begin(job, self._take(start.on), reshaped=bool(start.on.dissolve))
+        else:
+            self._lease(job, self._gangs[start.on], form=False)
+
+    def _take(self, taking: Taking) -> list[Member]:
+        """Take workers off gangs and off the domain's free ones; what is left over is free."""
+        domain = self.domains[taking.domain]
+        members: list[Member] = []
+        for name in taking.dissolve:
+            gang = self._gangs.pop(name)
             gang.dissolve()
-        pool = [member for gang in broken for member in gang.members]
-        pool += [self._free.pop(0) for _ in range(start.free_workers)]
-        members, left = pool[: start.width], pool[start.width :]
-        self._free = in_order(self._free + left)
-        job.gang = Gang(tuple(in_order(members)), self._next_generation(), self._spec.step_timeout_s)
-        self._gangs[job.gang.generation] = job.gang
-        self._busy.add(job.gang.generation)
-        self._spawn(self._serve(job, job.gang, form=True))
+            members += gang.members
+        members += [domain.free.pop(0) for _ in range(taking.free_workers)]
+        domain.give_back(members[taking.width :])
+        return members[: taking.width]
+
+    def _begin(self, job: Job, members: list[Member], *, reshaped: bool) -> None:
+        """Form a gang for a job."""
+        gang = Gang(tuple(in_order(members)), self._next_generation(), self._spec.step_timeout_s)
+        self._gangs[gang.name] = gang
+        self.tally.reshaped += reshaped
+        self._lease(job, gang, form=True)
+
+    def _lease(self, job: Job, gang: Gang, *, form: bool) -> None:
+        job.gang, job.form_s = gang, 0.0
+        self._running[job.order.ticket] = self._busy[gang.name] = job
+        self.domains[gang.domain].busy += 1
+        self._tasks.spawn(self._serve(job, gang, form=form))
+
+    def _widen(self, widen: Widen) -> None:
+        gang = self._gangs[widen.gang]
+        job = self._busy[gang.name]
+        log.info("%s moves to %d workers: %s", job.order.title, widen.width, widen.reason)
+        gang.extra = self._take(widen.taking)
+        self._tasks.spawn(gang.hand_over(job.order))
 
     async def _serve(self, job: Job, gang: Gang, *, form: bool) -> None:
         """Run one job on one gang and put both where they belong afterwards."""
-        name = gang.generation
-        if form and not await self._form(job, gang):
-            return
-        if job.cancelled:
-            outcome = Outcome(error=Cancelled(f"{job.order.title} was cancelled before it began"))
-        else:
-            job.started_s = time.monotonic()
-            self.clock.lease(name, gang.width, job.started_s)
-            outcome = await gang.run(job.order)
-            self.clock.release(name, time.monotonic())
+        domain = self.domains[gang.domain]
+        unformed = await self._form(job, gang) if form else None
+        outcome = unformed or await self._run(job, gang)
         self._running.pop(job.order.ticket, None)
-        if job.go_on(outcome):
-            log.warning("%s; %s goes on from its snapshot", outcome.error, job.order.title)
-            self.tally.resumed += 1
-            self._queue.insert(0, job)
-        else:
-            self._settle(job, job.answer_of(gang, outcome))
-        if outcome.after == "replace":
-            self._scrap(gang)
+        extra, gang.extra = gang.extra, []
+        if isinstance(outcome.error, HandedOver) and outcome.snapshot and extra and not job.cancelled:
+            self._free(gang, domain, keep=False)
+            self.tally.widened += 1
+            job.hand_over(outcome)
+            self._begin(job, [*gang.members, *extra], reshaped=False)
             return
+        domain.give_back([member for member in extra if not member.dead])
+        self._put(job, gang, outcome, "forming" if unformed else None)
         if outcome.after == "reform" and not await self._reform(gang):
-            return
-        self._busy.discard(gang.generation)
-        self._plan()
+            outcome = Outcome(error=outcome.error, after="replace")
+        self._free(gang, domain, keep=outcome.after != "replace" and domain.phase == "ready")
+        if outcome.after == "replace":
+            self.domains.replace(list(gang.members))
+        self.wake()
 
-    async def _form(self, job: Job, gang: Gang) -> bool:
-        """Form the gang's group; failing that, replace its workers and let the job wait at the front again."""
+    async def _run(self, job: Job, gang: Gang) -> Outcome:
+        if job.cancelled:
+            return Outcome(error=Cancelled(f"{job.order.title} was cancelled before it began"))
+        begun = time.monotonic()
+        job.start(begun)
+        self.clock.lease(gang.name, gang.width, begun)
+        try:
+            outcome = await gang.run(job.order)
+        finally:
+            self.clock.release(gang.name, time.monotonic())
+        self.tally.snapshots += outcome.snapshots
+        if outcome.error is None:
+            self._made(job, gang, outcome, time.monotonic() - begun)
+        return outcome
+
+    def _put(self, job: Job, gang: Gang, outcome: Outcome, cause: Cause | None) -> None:
+        """Answer a job, or let it wait for another gang."""
+        if not isinstance(outcome.error, GangError | HandedOver):
+            self._settle(job, job.answer_of(gang, outcome))
+            return
+        before, cause = job.order.resume, cause or self._cause(gang, outcome)
+        if not job.try_again(outcome, cause):
+            self._settle(job, job.answer_of(gang, outcome))
+            return
+        log.warning("%s: %s is made again", outcome.error, job.order.title)
+        self.tally.retries[cause] += 1
+        self.tally.resumed += job.order.resume is not before
+        self.tally.handed_over += cause == "drain"
+        job.gang, job.started_s = None, None
+        self.queue.put_back(job)
+
+    def _cause(self, gang: Gang, outcome: Outcome) -> Cause:
+        """What a gang was lost to."""
+        if isinstance(outcome.error, HandedOver) or self.domains[gang.domain].phase == "draining":
+            return "drain"
+        return "rank" if all(member.node in living_nodes() for member in gang.members) else "node"
+
+    async def _form(self, job: Job, gang: Gang) -> Outcome | None:
+        """Form the gang's group; None if it is there."""
+        begun = time.monotonic()
         try:
             await gang.form(gang.generation)
         except GangError as error:
-            log.warning("%s", error)
             gang.kill()
-            job.tries += 1
-            del self._running[job.order.ticket]
-            if job.tries < FORM_TRIES and not job.cancelled:
-                job.gang = None
-                self._queue.insert(0, job)
-            else:
-                self._settle(job, Answer(error=Cancelled(str(error)) if job.cancelled else error))
-            self._scrap(gang)
-            return False
-        return True
+            return Outcome(error=error, after="replace")
+        job.form_s = time.monotonic() - begun
+        return None
 
     async def _reform(self, gang: Gang) -> bool:
-        old = gang.generation
         try:
             await gang.form(self._next_generation())
         except GangError as error:
             log.warning("%s", error)
             gang.kill()
-            gang.generation = old
-            self._scrap(gang)
             return False
-        self._gangs[gang.generation] = self._gangs.pop(old)
-        self._busy.add(gang.generation)
-        self._busy.discard(old)
         return True
+
+    def _free(self, gang: Gang, domain: Domain, *, keep: bool) -> None:
+        """A gang has no request any more; kept for the next one, or forgotten."""
+        self._busy.pop(gang.name, None)
+        domain.busy -= 1
+        domain.idle_since_s = time.monotonic()
+        if not keep:
+            self._gangs.pop(gang.name, None)
+
+    def _drop_idle_gangs(self) -> None:
+        """Forget the gangs of domains that take no request any more."""
+        ready = {domain.name for domain in self.domains.ready}
+        for gang, busy in self.gangs:
+            if not busy and gang.domain not in ready:
+                del self._gangs[gang.name]
 
     def _settle(self, job: Job, answer: Answer) -> None:
         self.tally.count(answer.error)
         job.finish(answer)
 
-    def _scrap(self, gang: Gang) -> None:
-        """Forget a gang whose workers are killed, and replace them."""
-        self._gangs.pop(gang.generation, None)
-        self._busy.discard(gang.generation)
-        self._spawn(self._replace(list(gang.members)))
-
-    async def _replace(self, members: list[Member]) -> None:
-        """Load fresh workers in the place of dead ones."""
-        self._replacing += 1
-        try:
-            fresh = await asyncio.gather(
-                *(self._fleet.replace(member.index) for member in members), return_exceptions=True
-            )
-        finally:
-            self._replacing -= 1
-        self._free = in_order(self._free + [member for member in fresh if isinstance(member, Member)])
-        failures = [failure for failure in fresh if isinstance(failure, BaseException)]
-        if any(isinstance(failure, BundleLost) for failure in failures):
-            await self._renew(str(failures[0]))
-        elif failures:
-            self._fail(str(failures[0]))
-        else:
-            self._plan()
-
-    async def _renew(self, why: str) -> None:
-        """Reserve all bundles anew, once the videos that still run have ended."""
-        if self.phase != "ready":
-            return
-        log.warning("%s; the placement group is renewed", why)
-        self.phase = "renewing"
-        while self._busy or self._replacing:
-            await asyncio.sleep(0.2)
-        self._gangs.clear()
-        self._free.clear()
-        await self._bring_up(self._fleet.renew)
-
-    async def _bring_up(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            for attempt in range(RENEW_TRIES):
-                try:
-                    await start()
-                    break
-                except BundleLost:
-                    if attempt == RENEW_TRIES - 1:
-                        raise
-                    start = self._fleet.renew
-        except ClusterError as error:
-            self._fail(str(error))
-            return
-        self._free = in_order(self._fleet.members.values())
-        self.phase = "ready"
-        self._plan()
-
-    def _fail(self, problem: str) -> None:
-        """Take no more requests; those that run may end."""
-        if self.phase == "closing":
-            return
-        log.error("%s", problem)
-        self.phase, self.problem = "failed", problem
-        for job in self._queue:
-            self._settle(job, Answer(error=ClusterError(problem)))
-        self._queue.clear()
-
     def _next_generation(self) -> int:
         self.generation += 1
         return self.generation
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("the pool failed", exc_info=task.exception())
-            self._fail(f"the pool failed: {task.exception()!r}")
-            for job in self._running.values():
-                job.finish(Answer(error=ClusterError(self.problem)))

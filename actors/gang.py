@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ray
 
-from actors.engine.snapshot import Snapshot
+from actors.engine.snapshot import Snapshot, join_parts
+from actors.figures import Figures
 from actors.member import Member
 from actors.order import Order, RankAnswer
 from actors.rank_watch import RankWatch
 from actors.seat import Seat
-from cluster.errors import Cancelled, GangError, PabcastError, RequestError
+from cluster.errors import Cancelled, GangError, HandedOver, PabcastError, RequestError
 
 log = logging.getLogger("pabcast.gang")
 
@@ -40,7 +42,10 @@ class Outcome:
     report: bytes = b""
     after: After = "keep"
     snapshot: Snapshot | None = None
-    """Where another gang can go on, if this one broke."""
+    """Where another gang can go on, if this one broke or handed the run over."""
+    snapshots: int = 0
+    """How many were taken."""
+    figures: Figures = field(default_factory=Figures)
 
 
 class Gang:
@@ -48,7 +53,11 @@ class Gang:
 
     def __init__(self, members: tuple[Member, ...], generation: int, step_timeout_s: float) -> None:
         self.members = members
-        self.generation = generation
+        self.name = self.generation = generation
+        self.extra: list[Member] = []
+        """Workers kept for the gang that its video moves to."""
+        self.leaving = False
+        """Whether its video has been told to leave."""
         self._step_timeout_s = step_timeout_s
         self._must_die = ""
         self._ticket = ""
@@ -58,6 +67,11 @@ class Gang:
     def width(self) -> int:
         """How many workers."""
         return len(self.members)
+
+    @property
+    def domain(self) -> int:
+        """The name of the domain that its workers belong to."""
+        return self.members[0].domain
 
     async def form(self, generation: int) -> None:
         """Leave what groups there were and form this one; no model is loaded anew.
@@ -90,6 +104,7 @@ class Gang:
         """Run one request on all ranks and watch over them; never waits for a collective's own time-out."""
         refs = [member.handle.generate.remote(order, self.generation) for member in self.members]
         self._must_die, self._ticket = "", order.ticket
+        self.leaving = False
         self.watch = watch = RankWatch(self.members, order, self._step_timeout_s)
         answers: dict[int, RankAnswer] = {}
         pending = {asyncio.ensure_future(small): rank for rank, (_, small) in enumerate(refs)}
@@ -118,12 +133,21 @@ class Gang:
 
     async def stop(self, order: Order) -> None:
         """Make all ranks leave `order` at the same step boundary, without a collective."""
+        await self._brake(order, lambda handle, begun: handle.stop_at.remote(order.ticket, begun + 1))
+
+    async def hand_over(self, order: Order) -> None:
+        """Make all ranks leave `order` before the same full step, where another gang can go on with it."""
+        self.leaving = True
+        await self._brake(order, lambda handle, begun: handle.hand_over_after.remote(order.ticket, begun))
+
+    async def _brake(self, order: Order, leave: Callable[[Any, int], Any]) -> None:
+        """Hold every rank, then tell each to leave after the last step that any has begun."""
         handles = [member.handle for member in self.members]
         try:
             holding = asyncio.gather(*(handle.hold.remote(order.ticket) for handle in handles))
             begun = await asyncio.wait_for(holding, HOLD_TIMEOUT_S)
-            stopping = asyncio.gather(*(handle.stop_at.remote(order.ticket, max(begun) + 1) for handle in handles))
-            await asyncio.wait_for(stopping, HOLD_TIMEOUT_S)
+            leaving = asyncio.gather(*(leave(handle, max(begun)) for handle in handles))
+            await asyncio.wait_for(leaving, HOLD_TIMEOUT_S)
         except (TimeoutError, ray.exceptions.RayError) as error:
             if self._ticket == order.ticket:
                 self._must_die = f"{self._name()} could not be stopped between steps: {_first_line(error)}"
@@ -144,7 +168,11 @@ class Gang:
         errors = [answer.error for answer in answers.values() if isinstance(answer.error, RequestError)]
         # A rank out of memory leaves its peers with a broken group: the video's error is the first one's.
         snapshot = self.watch.snapshot if self.watch and not errors else None
-        return Outcome(error=errors[0] if errors else GangError(message), after="replace", snapshot=snapshot)
+        error = errors[0] if errors else GangError(message)
+        return Outcome(error=error, after="replace", snapshot=snapshot, snapshots=self._snapshots())
+
+    def _snapshots(self) -> int:
+        return self.watch.snapshots if self.watch else 0
 
     def _left_alone(self, answers: dict[int, RankAnswer]) -> Outcome:
         rank, error = next((rank, answer.error) for rank, answer in sorted(answers.items()) if answer.error)
@@ -152,14 +180,18 @@ class Gang:
 
     def _settled(self, pixels: list[Any], answers: dict[int, RankAnswer]) -> Outcome:
         errors = [answer.error for _, answer in sorted(answers.items()) if answer.error]
+        taken = self._snapshots()
         if not errors:
             parts = tuple((answers[rank].first_frame, pixels[rank]) for rank in range(self.width))
-            return Outcome(error=None, parts=parts, report=answers[0].report)
+            first = answers[0]
+            return Outcome(error=None, parts=parts, report=first.report, snapshots=taken, figures=first.figures)
+        left = [error for error in errors if isinstance(error, Cancelled | HandedOver)]
+        handed = join_parts((answer.part for answer in answers.values() if answer.part), self.width)
         requested = [error for error in errors if isinstance(error, RequestError)]
-        stopped = [error for error in errors if isinstance(error, Cancelled)]
         # Ranks that were stopped left at the same step; after any other error their collectives may be out of step.
-        in_step = self.width in (1, len(stopped))
-        return Outcome(error=(requested or errors)[0], after="keep" if in_step else "reform")
+        in_step = self.width in (1, len(left))
+        after: After = "keep" if in_step else "reform"
+        return Outcome(error=(requested or errors)[0], after=after, snapshot=handed, snapshots=taken)
 
     def _name(self) -> str:
         workers = ", ".join(str(member.index) for member in self.members)
@@ -174,7 +206,7 @@ def _fatal(answers: dict[int, RankAnswer]) -> str:
 
 def _alone(answers: dict[int, RankAnswer]) -> bool:
     """Whether some rank ended with an error of the request; one that was asked to stop may have peers behind it."""
-    return any(answer.error and not isinstance(answer.error, Cancelled) for answer in answers.values())
+    return any(answer.error and not isinstance(answer.error, Cancelled | HandedOver) for answer in answers.values())
 
 
 def _first_line(error: BaseException) -> str:

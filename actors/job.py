@@ -2,14 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from actors.gang import Gang, Outcome
 from actors.order import Answer, Order
-from cluster.errors import Cancelled
+from cluster.errors import Cancelled, GangError, HandedOver, PabcastError
 
-RESUME_LIMIT = 10
-"""How often a video may go on from a snapshot before its loss is its submitter's matter."""
+Cause = Literal["rank", "node", "drain", "forming", "pool"]
+BLAMELESS: tuple[Cause, ...] = ("node", "drain", "forming", "pool")
+"""Causes that a request has no part in; a rank that dies may have died of its request."""
+LOSS_LIMIT = 20
+"""How often a request may lose its gang, whatever the cause, before that is its submitter's matter."""
 
 
 @dataclass(eq=False)
@@ -19,45 +24,83 @@ class Job:
     order: Order
     owner: str
     """The driver that it belongs to."""
-    bypassed: int = 0
+    arrival: int = 0
+    """Its number in the order of arrival."""
+    turn: int = 0
+    """The start, counted over the pool's life, that would be its own if nothing passed it."""
     gang: Gang | None = None
-    tries: int = 0
     cancelled: bool = False
-    resumes: int = 0
-    """How often it went on from a snapshot."""
+    strikes: int = 0
+    """Ranks lost since it last got further."""
+    losses: int = 0
+    """Gangs lost in all."""
     queued_s: float = field(default_factory=time.monotonic)
     started_s: float | None = None
+    """When its present gang began with it."""
+    waited_s: float | None = None
+    form_s: float = 0.0
     answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @property
-    def queue_seconds(self) -> float:
-        """From its coming to the start of its run, or to now."""
-        return (self.started_s or time.monotonic()) - self.queued_s
+    def start(self, now: float) -> None:
+        """Its gang begins with it."""
+        self.started_s = now
+        if self.waited_s is None:
+            self.waited_s = now - self.queued_s
 
-    def go_on(self, outcome: Outcome) -> bool:
-        """Whether it can go on from a snapshot after its gang broke; then its order says from where.
-
-        One that has lost a gang without getting further since its last snapshot is not given another here.
-        """
-        found = outcome.snapshot
-        reached = self.order.resume.step if self.order.resume else 0
-        if found is None or found.step <= reached or self.cancelled or self.resumes >= RESUME_LIMIT:
-            return False
-        self.resumes += 1
+    def hand_over(self, outcome: Outcome) -> None:
+        """It has left its gang at a full step, unless it was lost there."""
         self.gang, self.started_s = None, None
-        self.order = replace(self.order, resume=found)
+        if outcome.snapshot is not None:
+            self.order = replace(self.order, resume=outcome.snapshot)
+
+    def try_again(self, outcome: Outcome, cause: Cause) -> bool:
+        """Whether it waits for another gang after it lost one; then its order says where to go on.
+
+        A request that loses rank after rank without getting further is given up: it may be what kills them.
+        """
+        if self.cancelled or not isinstance(outcome.error, GangError | HandedOver):
+            return False
+        reached = self.order.resume.step if self.order.resume else 0
+        further = outcome.snapshot is not None and outcome.snapshot.step > reached
+        self.losses += 1
+        if further:
+            self.strikes = 0
+        elif cause not in BLAMELESS:
+            self.strikes += 1
+        if self.losses > LOSS_LIMIT or (self.strikes >= self.order.attempts and not further):
+            return False
+        self.hand_over(outcome if further else replace(outcome, snapshot=None))
         return True
+
+    def left_s(self, now: float) -> Mapping[int, float]:
+        """Predicted seconds to its end at every width that it may move to, from how it has gone so far."""
+        gang, seconds = self.gang, self.order.seconds
+        if gang is None or gang.watch is None or self.started_s is None or gang.width not in seconds:
+            return {}
+        first = self.order.resume.step if self.order.resume else 0
+        done = gang.watch.steps - first
+        if done < 2:
+            return {}
+        per_step = (now - self.started_s) / done
+        scale = per_step * self.order.steps / seconds[gang.width]
+        share = 1 - gang.watch.steps / self.order.steps
+        return {width: scale * share * predicted for width, predicted in seconds.items()}
 
     def answer_of(self, gang: Gang, outcome: Outcome) -> Answer:
         """What `outcome` on `gang` is to its submitter."""
-        error = Cancelled(f"{self.order.title} was cancelled") if self.cancelled else outcome.error
+        error: PabcastError | None = outcome.error
+        if self.cancelled:
+            error = Cancelled(f"{self.order.title} was cancelled")
+        elif isinstance(error, GangError | HandedOver) and self.losses > 1:
+            error = GangError(f"its gang failed {self.losses} times, the last time so: {error}")
         return Answer(
             error=error,
             parts=() if error else outcome.parts,
             report=outcome.report,
             width=gang.width,
             generation=gang.generation,
-            queue_seconds=self.queue_seconds,
+            queue_seconds=self.waited_s or 0.0,
+            form_seconds=self.form_s,
         )
 
     def finish(self, answer: Answer) -> None:

@@ -13,7 +13,10 @@ class Member:
     """One worker's handle, where it runs, and its place in the placement group."""
 
     index: int
-    """Its bundle."""
+    """Its number among the pool's."""
+    domain: int
+    bundle: int
+    """Its place in the domain's placement group."""
     handle: Any
     pid: int = 0
     node: str = ""
@@ -23,6 +26,8 @@ class Member:
     def kill(self) -> None:
         """Kill its process."""
         self.dead = True
+        if self.handle is None:
+            return
         with contextlib.suppress(ray.exceptions.RayError, ValueError):
             ray.kill(self.handle, no_restart=True)
 

@@ -1,17 +1,30 @@
 """What the pool hands to every rank for one video, and what a rank hands back."""
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.engine.snapshot import Snapshot
+from actors.engine.snapshot import Snapshot, SnapshotPart
+from actors.figures import Figures
 from cluster.errors import PabcastError
+from cluster.plan import Priority
 
 if TYPE_CHECKING:
     from actors.engine.request import RunOptions, VideoRequest
 
 FINISHED = 1 << 30
 """The step that a rank names when asked to hold a run that it has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """How a submitter wants its video made."""
+
+    width: int = 1
+    priority: Priority = "offline"
+    attempts: int = 1
+    seconds: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +41,24 @@ class Order:
     """For messages: the shape of the video and the start of its prompt."""
     payload: bytes
     """The pickled `VideoRequest` and `RunOptions`."""
+    priority: Priority = "offline"
+    attempts: int = 1
+    """How often it may lose a rank without getting further."""
+    seconds: Mapping[int, float] = field(default_factory=dict)
+    """Predicted, at every width that it may be given instead, `width` included; empty if it must have that one."""
     resume: Snapshot | None = None
     """Where to go on, if another gang lost it."""
 
     @classmethod
-    def pack(cls, request: "VideoRequest", options: "RunOptions", *, ticket: str, key: str, width: int) -> "Order":
-        """Make the order for `request` on a gang of `width`."""
+    def pack(cls, request: "VideoRequest", options: "RunOptions", *, ticket: str, key: str, wish: Wish) -> "Order":
+        """Make the order for `request`, as `wish` says."""
         return cls(
             ticket=ticket,
             key=key,
-            width=width,
+            width=wish.width,
+            priority=wish.priority,
+            attempts=wish.attempts,
+            seconds=wish.seconds,
             steps=request.steps,
             title=f"{request.shape} “{request.prompt[:40]}”",
             payload=pickle.dumps((request, options)),
@@ -60,6 +81,9 @@ class RankAnswer:
     """Why there is nothing: RequestError, Cancelled, or GangError for all else."""
     died: bool = False
     """Whether its process is gone, or its device works no more."""
+    part: SnapshotPart | None = None
+    """What it hands over, with `HandedOver`."""
+    figures: Figures = field(default_factory=Figures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +96,4 @@ class Answer:
     width: int = 0
     generation: int = 0
     queue_seconds: float = 0.0
+    form_seconds: float = 0.0

@@ -3,18 +3,25 @@
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.attendance import Attendance
 from actors.dispatcher import Dispatcher
-from actors.fleet import Fleet
+from actors.engine.snapshot import Snapshot
+from actors.gang import Gang, Outcome
 from actors.job import Job
+from actors.keeper import RemoteKeeper
+from actors.meters import Meters
 from actors.order import Answer, Order
+from actors.reconcile import reconcile
 from actors.spec import PoolSpec
-from actors.status import MemberStatus, PoolStatus
+from actors.status import PoolStatus
+from actors.take_status import take_status
+from cluster.drain import draining_nodes
 from cluster.errors import Cancelled, ClusterError
 
 QUEUE_LIMIT = 512
@@ -34,25 +41,29 @@ class Welcome:
 
 
 class Pool:
-    """Owns the placement group, the workers and the queue; ends itself when no client is left.
+    """Owns the queue and the gangs; ends itself when no client is left.
 
-    As a detached actor it outlives the driver that started it, and its workers and placement group die with it.
+    As a detached actor it outlives the driver that started it. Its keeper owns the workers, so that they outlive its
+    process: Ray starts another, which takes them back and the last snapshots of what they ran.
     """
 
-    def __init__(self, spec: PoolSpec) -> None:
+    def __init__(self, spec: PoolSpec, name: str, namespace: str) -> None:
         self._spec = spec
-        self._fleet = Fleet(spec)
-        self._dispatcher = Dispatcher(self._fleet, spec)
+        self._keeper = _keeper_of(spec, name, namespace)
+        self._meters = Meters()
+        self._dispatcher = Dispatcher(spec, self._keeper, self._made)
         self._attendance = Attendance(spec.client_timeout_s, time.monotonic())
         self._forgone: deque[str] = deque(maxlen=QUEUE_LIMIT)
+        self._salvaged: dict[str, Snapshot] = {}
+        self._born_s = time.monotonic()
         self._met = False
         self._closing: asyncio.Task[None] | None = None
-        self._dispatcher.start()
+        self._opened = asyncio.ensure_future(self._open())
         self._ticking = asyncio.ensure_future(self._tick())
 
     async def attach(self, client: str, owner: str, spec: PoolSpec) -> Welcome:
         """Let a client in, if it wants this pool and the pool is not about to end."""
-        if self._closing or self._dispatcher.phase == "failed":
+        if self._closing or self._dispatcher.problem:
             return Welcome(kind="closing", why=self._dispatcher.problem)
         differences = self._spec.differences(spec)
         if differences:
@@ -73,21 +84,25 @@ class Pool:
         return self._closing is not None
 
     async def ready(self) -> str:
-        """Wait until all models are loaded; return what prevents it, or an empty string."""
-        while self._dispatcher.phase in ("starting", "renewing"):
+        """Wait until the least workers have loaded their model; return what prevents it, or an empty string."""
+        while self._phase() == "starting":
             await asyncio.sleep(0.1)
         return self._dispatcher.problem
 
     async def submit(self, order: Order, owner: str) -> Answer | None:
         """Run a request and return its answer; None if the queue is full: come again."""
-        if order.width > self._spec.workers or order.width < 1:
-            return Answer(error=ClusterError(_bad_width(order.width, self._spec.workers)))
-        if not self._attendance.is_here(owner):
+        await self._opened
+        if order.width > self._spec.workers_of_a_domain or order.width < 1:
+            return Answer(error=ClusterError(_bad_width(order.width, self._spec)))
+        if not self._is_here(owner):
             return Answer(error=ClusterError("this driver is not attached to the pool; use PoolClient.connect"))
         if order.ticket in self._forgone:
             return Answer(error=Cancelled(f"{order.title} was cancelled before it came"))
-        if self._dispatcher.queued >= QUEUE_LIMIT:
+        if len(self._dispatcher.queue) >= QUEUE_LIMIT:
             return None
+        if order.ticket in self._salvaged:
+            self._dispatcher.tally.resumed += 1
+            order = replace(order, resume=self._salvaged.pop(order.ticket))
         job = Job(order=order, owner=owner)
         self._dispatcher.submit(job)
         return await job.answer
@@ -110,66 +125,82 @@ class Pool:
 
     async def status(self) -> PoolStatus:
         """The pool at this moment."""
-        gangs = self._dispatcher.gangs
-        now = time.monotonic()
-        tally, clock = self._dispatcher.tally, self._dispatcher.clock
-        return PoolStatus(
-            phase=self._dispatcher.phase,
-            workers=self._spec.workers,
-            busy_workers=sum(gang.width for gang, busy in gangs if busy),
-            busy_gangs=sum(busy for _, busy in gangs),
-            gangs=tuple((gang.width, busy) for gang, busy in gangs),
-            queued=self._dispatcher.queued,
-            done=tally.done,
-            failed=tally.failed,
-            cancelled=tally.cancelled,
-            resumed=tally.resumed,
-            generation=self._dispatcher.generation,
-            gang_busy_seconds=clock.busy_seconds(now),
-            gang_seconds=clock.span_seconds(now) * self._spec.workers,
-            members=tuple(self._member_status(index) for index in sorted(self._fleet.members)),
-        )
+        return take_status(self._spec, self._dispatcher, self._phase())
 
-    def _member_status(self, index: int) -> MemberStatus:
-        member = self._fleet.members[index]
-        busy = [busy for gang, busy in self._dispatcher.gangs if member in gang.members]
-        state = ("busy" if busy[0] else "idle") if busy else "free"
-        if not member.loaded:
-            state = "loading" if member.pid else "starting"
-        return MemberStatus(index=index, node=member.node, pid=member.pid, state=state)
+    def _phase(self) -> str:
+        if self._closing:
+            return "closing"
+        if self._dispatcher.problem:
+            return "failed"
+        return "ready" if self._dispatcher.domains.started.is_set() else "starting"
+
+    async def _open(self) -> None:
+        """Take back what outlived the pool's last process, if it had one."""
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            self._salvaged = await reconcile(self._keeper, self._dispatcher)
 
     async def _tick(self) -> None:
+        await self._opened
         ticks = 0
         while self._closing is None:
+            self._dispatcher.domains.scale(self._dispatcher.backlog())
             await asyncio.sleep(_TICK_S)
             ticks += 1
             self._attendance.expire(time.monotonic())
             self._drop_the_gone()
+            self._dispatcher.look_round(await asyncio.to_thread(draining_nodes))
+            self._meters.show(await self.status())
             if ticks % _IDLE_CHECK_TICKS == 0:
                 await self._dispatcher.check_idle()
 
+    def _made(self, job: Job, gang: Gang, outcome: Outcome, seconds: float) -> None:
+        self._meters.video(outcome.figures, width=gang.width, priority=job.order.priority, seconds=seconds)
+
+    def _is_here(self, owner: str) -> bool:
+        """Whether a driver uses the pool; one that started again waits for its clients to say so."""
+        young = time.monotonic() - self._born_s < self._spec.client_timeout_s
+        return self._attendance.is_here(owner) or (young and not self._met)
+
     def _drop_the_gone(self) -> None:
         """Cancel what nobody waits for, and end when nobody is left."""
-        self._dispatcher.cancel(lambda job: not self._attendance.is_here(job.owner))
+        self._dispatcher.cancel(lambda job: not self._is_here(job.owner))
         if self._closing is None and self._attendance.deserted(time.monotonic(), met=self._met):
             self._closing = asyncio.ensure_future(self._close())
 
     async def _close(self) -> None:
         self._dispatcher.close("the pool ends: its last client has left")
         try:
-            await self._fleet.close()
+            await self._dispatcher.domains.close()
             await asyncio.sleep(0.1)  # lets the last answers out
         finally:
+            ray.kill(self._keeper, no_restart=True)
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 
-def _bad_width(width: int, workers: int) -> str:
+def _bad_width(width: int, spec: PoolSpec) -> str:
+    most = spec.workers_of_a_domain
     if width < 1:
         return f"a gang of width {width} was asked for; it must be 1 or more"
+    what, key = ("the pool", "workers") if spec.elastic is None else ("a domain", "domain_workers")
     return (
-        f"a gang of width {width} needs {width} workers and the pool has {workers}; "
-        f"use gang.width of at most {workers} or cluster.workers={width}"
+        f"a gang of width {width} needs {width} workers and {what} has {most}; "
+        f"use gang.width of at most {most} or cluster.{key}={width}"
     )
+
+
+def _keeper_of(spec: PoolSpec, name: str, namespace: str) -> Any:
+    """The pool's keeper, on its node; the one that is there if the pool starts again."""
+    node = ray.get_runtime_context().get_node_id()
+    return RemoteKeeper.options(
+        name=f"{name}-keeper",
+        namespace=namespace,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=0,
+        max_concurrency=MAX_CALLS,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+    ).remote(spec, name, namespace)
 
 
 RemotePool: Any = ray.remote(Pool)

@@ -6,7 +6,7 @@ import pickle
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,13 +15,14 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.heartbeat import GONE_TIMEOUT_S, Heartbeat
-from actors.order import Answer, Order
+from actors.order import Answer, Order, Wish
 from actors.pool import MAX_CALLS, RemotePool
 from actors.result import VideoResult
 from actors.spec import PoolSpec
 from actors.status import PoolStatus
 from cluster.errors import ClusterError, GangError
 from cluster.placement import cluster_free, cluster_total
+from cluster.plan import Priority
 
 if TYPE_CHECKING:
     from actors.engine.request import RunOptions, VideoRequest
@@ -65,11 +66,11 @@ class PoolClient:
                     lifetime="detached",
                     get_if_exists=True,
                     num_cpus=0,
-                    max_restarts=0,
+                    max_restarts=-1,
                     max_concurrency=MAX_CALLS,
                     # Beside the driver: a node that the autoscaler may take away is no place for it.
                     scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-                ).remote(spec)
+                ).remote(spec, name, namespace)
                 welcome = ray.get(actor.attach.remote(client, owner, spec))
             except ray.exceptions.RayActorError:
                 time.sleep(0.2)  # one that was about to end
@@ -102,7 +103,7 @@ class PoolClient:
             ClusterError: the cluster cannot hold the workers, the model cannot be loaded, or it takes longer.
         """
         try:
-            problem = self._get(self._actor.ready.remote(), timeout_s)
+            problem = self._get("ready", timeout_s=timeout_s)
         except ray.exceptions.GetTimeoutError:
             status = self.status()
             states = [member.state for member in status.members]
@@ -120,11 +121,18 @@ class PoolClient:
         request: "VideoRequest",
         *,
         width: int = 1,
+        priority: Priority = "offline",
+        attempts: int = 1,
+        seconds: Mapping[int, float] | None = None,
         options: "RunOptions | None" = None,
         key: str | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> VideoResult:
         """Have a video made by a gang of `width`; `key` (its sample_id if None) is what `cancel` takes.
+
+        A video that loses a rank goes on from its last snapshot; one that loses `attempts` without getting further
+        is given up. With predicted `seconds` by width, `width` included, it may be given one of those instead while
+        workers are idle.
 
         `on_progress` hears of the number of finished steps, about twice a second. Cancelling the awaiting
         task cancels the request.
@@ -138,11 +146,11 @@ class PoolClient:
         from actors.engine.request import RunOptions
 
         ticket = uuid.uuid4().hex
-        order = Order.pack(request, options or RunOptions(), ticket=ticket, key=key or request.sample_id, width=width)
+        wish = Wish(width=width, priority=priority, attempts=attempts, seconds=seconds or {})
+        order = Order.pack(request, options or RunOptions(), ticket=ticket, key=key or request.sample_id, wish=wish)
         following = asyncio.ensure_future(self._follow(ticket, on_progress)) if on_progress else None
         try:
-            answer = await self._ask(order)
-            return await _video(answer)
+            return await self._made(order)
         except asyncio.CancelledError:
             self._actor.forgo.remote(ticket)
             raise
@@ -158,12 +166,12 @@ class PoolClient:
 
     def cancel(self, key: str) -> int:
         """Cancel the requests with this key, waiting or running; return how many there were."""
-        count: int = self._get(self._actor.cancel.remote(key))
+        count: int = self._get("cancel", key)
         return count
 
     def status(self, timeout_s: float | None = None) -> PoolStatus:
         """The pool at this moment; `TimeoutError` if the answer takes longer."""
-        status: PoolStatus = self._get(self._actor.status.remote(), timeout_s)
+        status: PoolStatus = self._get("status", timeout_s=timeout_s)
         return status
 
     def close(self, timeout_s: float = GONE_TIMEOUT_S) -> None:
@@ -189,9 +197,24 @@ class PoolClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return PoolClient, (self._actor, self._owner)
 
+    async def _made(self, order: Order) -> VideoResult:
+        """Have it made, again if the frames were lost on their way here."""
+        for attempt in range(1, order.attempts + 1):
+            answer = await self._ask(order)
+            try:
+                return await _video(answer)
+            except FramesLost:
+                if attempt == order.attempts:
+                    raise
+        raise GangError("it was never tried")
+
     async def _ask(self, order: Order) -> Answer:
+        """The pool's answer; asked again while the queue is full, and when the pool's process was started again."""
         while True:
-            answer: Answer | None = await self._actor.submit.remote(order, self._owner)
+            try:
+                answer: Answer | None = await self._actor.submit.remote(order, self._owner)
+            except ray.exceptions.ActorUnavailableError:
+                answer = None
             if answer is not None:
                 return answer
             await asyncio.sleep(_FULL_WAIT_S)
@@ -202,18 +225,30 @@ class PoolClient:
             await asyncio.sleep(_PROGRESS_S)
             try:
                 steps = await self._actor.steps_done.remote(ticket)
+            except ray.exceptions.ActorUnavailableError:
+                continue
             except ray.exceptions.RayActorError:
                 return
             if steps is not None and steps != last:
                 last = steps
                 on_progress(steps)
 
-    @staticmethod
-    def _get(ref: Any, timeout_s: float | None = None) -> Any:
-        try:
-            return ray.get(ref, timeout=timeout_s)
-        except ray.exceptions.RayActorError as error:
-            raise ClusterError("the pool is gone: its process died, or nobody was connected to it") from error
+    def _get(self, method: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+        """Ask the pool; waits while its process is started again."""
+        deadline = time.monotonic() + (_DYING_TIMEOUT_S if timeout_s is None else timeout_s)
+        while True:
+            try:
+                return ray.get(getattr(self._actor, method).remote(*arguments), timeout=timeout_s)
+            except ray.exceptions.ActorUnavailableError as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the pool's process is being started again") from error
+                time.sleep(_PROGRESS_S)
+            except ray.exceptions.RayActorError as error:
+                raise ClusterError("the pool is gone: its process died, or nobody was connected to it") from error
+
+
+class FramesLost(GangError):
+    """A rank died after its video was made and before its frames were fetched."""
 
 
 async def _video(answer: Answer) -> VideoResult:
@@ -224,7 +259,7 @@ async def _video(answer: Answer) -> VideoResult:
     try:
         pixels = await asyncio.gather(*(ref for _, ref in parts))
     except ray.exceptions.RayError as error:
-        raise GangError(f"a rank was lost before its frames were fetched: {type(error).__name__}") from error
+        raise FramesLost(f"a rank was lost before its frames were fetched: {type(error).__name__}") from error
     latents = [latents for _, latents in pixels if latents is not None]
     return VideoResult(
         frames=np.concatenate([frames for frames, _ in pixels]),
@@ -233,6 +268,7 @@ async def _video(answer: Answer) -> VideoResult:
         width=answer.width,
         generation=answer.generation,
         queue_seconds=answer.queue_seconds,
+        form_seconds=answer.form_seconds,
     )
 
 

@@ -37,6 +37,8 @@ class RankWatch:
         self._order = order
         self._timeout_s = step_timeout_s
         steps, now = order.resume.step if order.resume else 0, self.now()
+        self.snapshots = 0
+        """How many were seen of rank 0."""
         self._seen = [_Seen(steps, now, now, deque(maxlen=_PARTS_KEPT)) for _ in members]
         self._asking = [asyncio.ensure_future(self._ask(rank)) for rank in range(len(members))]
 
@@ -96,6 +98,7 @@ class RankWatch:
                 if progress.ticket == self._order.ticket and progress.snapshot > _last(seen):
                     part = await handle.snapshot.remote()
                     seen.parts += [part] if part else []
+                    self.snapshots += rank == 0
             except ray.exceptions.RayError:
                 return  # the run itself ends with the reason
             seen.heard_s = self.now()

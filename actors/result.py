@@ -26,3 +26,5 @@ class VideoResult:
     """Life of the gang that made it."""
     queue_seconds: float
     """From the submission to the start of the run."""
+    form_seconds: float
+    """To form its last gang out of workers that had others; 0 if the gang was there."""

@@ -1,10 +1,12 @@
 """What a pool is made of."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
+from cluster.autoscaler import ScalePolicy
 from cluster.errors import ConfigError
 from cluster.placement import Demand
+from cluster.plan import Shares
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -32,6 +34,14 @@ class PoolSpec:
     """A rank that finishes no step (nor text encoding, nor decoding) for so long has hung."""
     client_timeout_s: float = 15.0
     """A driver not heard of for so long is gone."""
+    elastic: ScalePolicy | None = None
+    """How many workers there are when; None: always `workers`, in one domain."""
+    shares: Shares = field(default_factory=Shares)
+    """What keeps online and offline requests from starving one another."""
+    handover_margin_s: float = 8.0
+    """A video that will not end so long before its node goes leaves it at the next full step."""
+    simulated_s: float | None = None
+    """Workers sleep so long instead of making videos: for measuring the pool."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -49,10 +59,26 @@ class PoolSpec:
         return replace(self, device=device, dtype=dtype)
 
     @property
+    def scale(self) -> ScalePolicy:
+        """The autoscaling policy; that of a fixed pool keeps all workers in one domain."""
+        fixed = ScalePolicy(max_workers=self.workers, min_workers=self.workers, domain_workers=self.workers)
+        return self.elastic or fixed
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the number of workers never changes."""
+        return self.scale.min_workers == self.workers
+
+    @property
+    def workers_of_a_domain(self) -> int:
+        """As many as a gang can have."""
+        return self.scale.domain_workers
+
+    @property
     def demand(self) -> Demand:
-        """The bundles its workers live in: a GPU and a CPU each, or a CPU each."""
+        """The bundles that the workers of a domain live in: a GPU and a CPU each, or a CPU each."""
         bundle = (("GPU", 1.0), ("CPU", 1.0)) if self.device == "cuda" else (("CPU", 1.0),)
-        return Demand(workers=self.workers, bundle=bundle)
+        return Demand(workers=self.workers_of_a_domain, bundle=bundle)
 
     def differences(self, other: "PoolSpec") -> str:
         """The fields that differ, as `workers 4, not 2; …`; empty if equal."""

@@ -12,7 +12,7 @@ import ray
 from actors.order import FINISHED, Order, RankAnswer
 from actors.seat import Seat
 from actors.spec import PoolSpec
-from cluster.errors import Cancelled, GangError, PabcastError, RequestError
+from cluster.errors import Cancelled, GangError, HandedOver, PabcastError, RequestError
 
 if TYPE_CHECKING:
     from actors.engine import Engine, SnapshotPart, StopSignal
@@ -27,6 +27,13 @@ class About:
 
     pid: int
     node: str
+    loaded: bool = False
+    """Whether it holds its model."""
+    ticket: str = ""
+    """The request it runs."""
+    generation: int = 0
+    width: int = 1
+    """Of the gang it is in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +57,7 @@ class Worker:
         self._lock = threading.Lock()
         self._signals: dict[str, StopSignal] = {}
         self._ended: str = ""
+        self._running = self._loaded = False
         self._progress = Progress()
         self._part: SnapshotPart | None = None
         self._generation = 0
@@ -60,7 +68,14 @@ class Worker:
     @ray.method(concurrency_group="control")
     def about(self) -> About:
         """Say where it runs; answers once the process is up, before the model is loaded."""
-        return About(pid=os.getpid(), node=ray.get_runtime_context().get_node_id())
+        return About(
+            pid=os.getpid(),
+            node=ray.get_runtime_context().get_node_id(),
+            loaded=self._loaded,
+            ticket=self._progress.ticket if self._running else "",
+            generation=self._generation,
+            width=self._width,
+        )
 
     @ray.method(concurrency_group="run")
     def load(self) -> str:
@@ -81,6 +96,7 @@ class Worker:
         except Exception as error:
             log.exception("loading %s", self._spec.model)
             return f"the model in {self._spec.model} cannot be loaded: {_one_line(error)}"
+        self._loaded = True
         return ""
 
     @ray.method(concurrency_group="run")
@@ -115,17 +131,20 @@ class Worker:
         """
         signal = self._signal(order.ticket)
         self._part = None
+        self._running = True
         self._progress = Progress(ticket=order.ticket, steps=order.resume.step if order.resume else 0)
         try:
             return self._generate(order, generation, signal)
-        except (RequestError, Cancelled) as error:
+        except (RequestError, Cancelled, HandedOver) as error:
             # A new one: the old one's traceback would keep the run's tensors alive.
-            return None, RankAnswer(error=type(error)(str(error)))
+            part = self._part if isinstance(error, HandedOver) else None
+            return None, RankAnswer(error=type(error)(str(error)), part=part)
         except Exception as error:
             log.exception("making %s", order.title)
             where = f"rank {self._rank} of {self._width} failed after {self._progress.steps} of {order.steps} steps"
             return None, RankAnswer(error=GangError(f"{where}: {_one_line(error)}"), died=not self._device_works())
         finally:
+            self._running = False
             with self._lock:
                 self._signals.pop(order.ticket, None)
                 self._ended = order.ticket
@@ -151,6 +170,12 @@ class Worker:
         if ticket != self._ended:
             self._signal(ticket).stop_at(step)
 
+    @ray.method(concurrency_group="control")
+    def hand_over_after(self, ticket: str, step: int) -> None:
+        """Let the run go on and leave it before the first full step after `step`."""
+        if ticket != self._ended:
+            self._signal(ticket).hand_over_after(step)
+
     def _generate(self, order: Order, generation: int, signal: "StopSignal") -> tuple[Any, RankAnswer]:
         if generation != self._generation or self._engine is None:
             raise GangError(f"it was called in generation {generation} and is in {self._generation}")
@@ -164,7 +189,9 @@ class Worker:
             resume=order.resume,
             on_snapshot=self._keep,
         )
-        rest = RankAnswer(first_frame=output.first_frame, report=pickle.dumps(output.report))
+        rest = RankAnswer(
+            first_frame=output.first_frame, report=pickle.dumps(output.report), figures=output.report.figures
+        )
         return (output.frames, output.latents), rest
 
     def _device_works(self) -> bool:

@@ -9,6 +9,7 @@
     │   ├── OutOfMemory     it does not fit the device
     │   └── NotFinite       the denoiser produced NaN or infinity
     ├── GangError           a rank died, hung or failed; the video can be tried again
+    ├── HandedOver          a run was left at a full step, for another gang to go on with
     └── Cancelled           somebody asked to stop this video
 
 All take one string, so they pickle.
@@ -49,6 +50,10 @@ class NotFinite(RequestError):
 
 class GangError(PabcastError):
     """A rank died, hung or failed in mid-video."""
+
+
+class HandedOver(PabcastError):
+    """A run that was left at a full step, for another gang to go on with."""
 
 
 class Cancelled(PabcastError):

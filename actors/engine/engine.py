@@ -23,7 +23,7 @@ from actors.engine.sampling_times import fresh_scheduler
 from actors.engine.sequence import FrameParallel
 from actors.engine.snapshot import Snapshot, SnapshotPart
 from actors.engine.stop import StopSignal
-from cluster.errors import ConfigError, OutOfMemory
+from cluster.errors import ConfigError, HandedOver, OutOfMemory
 from cluster.model import ModelNumbers
 from cluster.schedule import BroadcastSchedule
 
@@ -124,6 +124,7 @@ class Engine:
         Raises:
             RequestError: the model cannot make this, it does not fit, or it became NaN.
             Cancelled: `stop` ended it between two steps.
+            HandedOver: `stop` ended it before a full step; `on_snapshot` got this rank's part of it.
         """
         self.card.numbers.check(request.shape)
         try:
@@ -221,11 +222,17 @@ class _Run:
         """Called before each step with the rank's latents; hands on a part where they are a complete state."""
         apart = self.options.snapshot_every
         wanted = frozenset() if apart is None else frozenset(schedule.snapshot_steps(apart))
+        full = frozenset(schedule.full_steps)
 
         def take(step: int, latents_1Cthw: torch.Tensor) -> None:
-            if step in wanted and step > self.first_step:
+            if step <= self.first_step:
+                return
+            leaving = step in full and self.stop.hands_over(step)
+            if leaving or step in wanted:
                 latents = latents_1Cthw.float().cpu().numpy()
                 self.on_snapshot(SnapshotPart(step=step, first_frame=parallel.frames.start, latents=latents))
+            if leaving:
+                raise HandedOver(f"left before step {step}, as asked")
 
         return take
 

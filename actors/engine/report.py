@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from actors.figures import Figures
 from cluster.forecast import CollectiveCount
 from cluster.pab import Kind
 
@@ -27,3 +28,14 @@ class VideoReport:
     all_gather: CollectiveCount = field(default_factory=CollectiveCount)
     cache_peak_bytes: int = 0
     """The most that the broadcast cache held at once on this rank."""
+
+    @property
+    def figures(self) -> Figures:
+        """What of it is for metrics."""
+        run = max(1, self.steps - self.first_step)
+        return Figures(
+            step_seconds=self.denoise_seconds / run,
+            bytes_sent=self.all_to_all.bytes + self.all_gather.bytes,
+            cache_peak_bytes=self.cache_peak_bytes,
+            computed={str(kind): steps for kind, steps in self.computed.items()},
+        )

@@ -10,8 +10,8 @@ class StopSignal:
 
     Ranks run apart while temporal attention is broadcast, so a rank may not simply leave: its peers would
     wait for it. The gang therefore calls `hold` on every rank, which waits at its next step boundary, and
-    then `stop_at(max(answers) + 1)` on all. A rank that holds has finished every step it began, so those
-    behind can reach that boundary too, and all leave there.
+    then `stop_at(max(answers) + 1)` or `hand_over_after(max(answers))` on all. A rank that holds has finished every
+    step it began, so those behind can reach that boundary too, and all leave at the same one.
     """
 
     def __init__(self) -> None:
@@ -19,6 +19,7 @@ class StopSignal:
         self._begun = -1
         self._held = False
         self._stop_at: int | None = None
+        self._hand_over_after: int | None = None
 
     @property
     def last_step_begun(self) -> int:
@@ -37,6 +38,17 @@ class StopSignal:
             self._stop_at = step
             self._held = False
             self._changed.notify_all()
+
+    def hand_over_after(self, step: int) -> None:
+        """Let the sampler go on and leave before the first full step after `step`, where latents are all there is."""
+        with self._changed:
+            self._hand_over_after = step
+            self._held = False
+            self._changed.notify_all()
+
+    def hands_over(self, step: int) -> bool:
+        """Whether the sampler is to leave before `step`, if that is a full one."""
+        return self._hand_over_after is not None and step > self._hand_over_after
 
     def begin(self, step: int) -> None:
         """Called by the sampler before `step`; waits while held.

@@ -16,7 +16,17 @@ def test_busy_seconds_count_every_worker_of_a_gang() -> None:
 
 def test_the_span_ends_with_the_last_release_and_goes_on_while_a_lease_does() -> None:
     clock = BusyClock()
+    clock.size(3, now=0)
     clock.lease(gang=1, width=2, now=10)
-    assert clock.span_seconds(now=14) == 4
+    assert clock.span_seconds(now=14) == 3 * 4
     clock.release(gang=1, now=15)
-    assert clock.span_seconds(now=99) == 5
+    assert clock.span_seconds(now=99) == 3 * 5
+
+
+def test_workers_that_come_and_go_count_while_they_are_there() -> None:
+    clock = BusyClock()
+    clock.size(2, now=0)
+    clock.lease(gang=1, width=2, now=10)
+    clock.size(6, now=12)
+    clock.release(gang=1, now=15)
+    assert clock.span_seconds(now=99) == 2 * 2 + 6 * 3

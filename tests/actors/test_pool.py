@@ -10,7 +10,7 @@ import ray
 from actors.engine import RunOptions
 from actors.pool_client import PoolClient
 from actors.spec import PoolSpec
-from cluster.assign import BYPASS_LIMIT
+from cluster.plan import BYPASS_LIMIT
 from cluster.errors import Cancelled, ClusterError
 from tests.actors.conftest import MakeRequest
 

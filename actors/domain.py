@@ -1,0 +1,181 @@
+"""The workers of a domain: their placement group, their models, and fresh ones for those that are lost."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any, Literal
+
+import ray
+
+from actors.member import Member, in_order
+from actors.spec import PoolSpec
+from actors.worker import About
+from cluster.errors import ClusterError
+from cluster.placement import Market
+
+log = logging.getLogger("pabcast.domain")
+
+ARRIVE_TIMEOUT_S = 60.0
+"""How long a process may take to start in a bundle that is there."""
+LOAD_TIMEOUT_S = 1800.0
+"""How long a model may take to load."""
+REPLACE_TRIES = 3
+_DEATH_TIMEOUT_S = 5.0
+
+Phase = Literal["pending", "starting", "ready", "renewing", "draining", "closing"]
+
+
+class BundleLost(ClusterError):
+    """A worker cannot start in its bundle, so that the whole placement group must be renewed."""
+
+
+class Domain:
+    """Starts, replaces and ends the workers of one placement group; gangs do not reach beyond it."""
+
+    def __init__(self, name: int, spec: PoolSpec, keeper: Any, market: Market) -> None:
+        self.name = name
+        self.market = market
+        self.phase: Phase = "pending"
+        self.members: dict[int, Member] = {}
+        self.free: list[Member] = []
+        """Those without a gang."""
+        self.asked_s = self.idle_since_s = time.monotonic()
+        self.placed_s: float | None = None
+        self.deadline_s = float("inf")
+        """When its nodes go, while it drains."""
+        self.replacing = self.busy = 0
+        """Workers that are being replaced; gangs with a request."""
+        self._spec = spec
+        self._keeper = keeper
+
+    @property
+    def width(self) -> int:
+        """How many workers."""
+        return self._spec.workers_of_a_domain
+
+    async def start(self) -> None:
+        """Reserve the placement group and load every model.
+
+        Raises:
+            BundleLost: a process did not start in its bundle; `renew`.
+            ClusterError: the cluster cannot hold the workers, or one cannot load the model.
+        """
+        try:
+            await self._keeper.place.remote(self.name, self.market)
+        except ray.exceptions.RayTaskError as error:
+            raise ClusterError(str(error.cause)) from error
+        self.placed_s = self.placed_s or time.monotonic()
+        self.phase = "starting"
+        # All processes at once: an interpreter, torch and the weights take seconds each.
+        starts = (self._start(bundle) for bundle in range(self.width))
+        fresh = await asyncio.gather(*starts, return_exceptions=True)
+        failures = [failure for failure in fresh if isinstance(failure, BaseException)]
+        if failures:
+            raise failures[0]
+        self._open(list(self.members.values()))
+
+    async def adopt(self, handles: dict[int, Any]) -> list[Member]:
+        """Take back the workers that outlived the pool's last process; return those to be replaced."""
+        await self._keeper.place.remote(self.name, self.market)
+        self.placed_s = time.monotonic()
+        members = [self._member(bundle, handle) for bundle, handle in sorted(handles.items())]
+        self.members = {member.bundle: member for member in members}
+        for bundle in range(self.width):
+            self.members.setdefault(bundle, self._member(bundle, None))
+        answers = await asyncio.gather(*(self._greet(member) for member in members), return_exceptions=True)
+        for member, answer in zip(members, answers, strict=True):
+            member.loaded = isinstance(answer, About) and answer.loaded
+        lost = [member for member in self.members.values() if not member.loaded]
+        self._open([member for member in self.members.values() if member.loaded])
+        return lost
+
+    async def replace(self, bundle: int) -> Member:
+        """Kill what is left of a worker and load a fresh one in the same bundle.
+
+        Raises:
+            BundleLost: no process starts there; `renew` the domain.
+            ClusterError: the model cannot be loaded, tried three times.
+        """
+        for _ in range(REPLACE_TRIES - 1):
+            try:
+                return await self._start(bundle)
+            except BundleLost:
+                raise
+            except ClusterError as error:
+                log.warning("%s", error)
+        return await self._start(bundle)
+
+    async def renew(self) -> None:
+        """Give all bundles back, reserve them anew and load every model again; raises as `start`."""
+        await self.close()
+        self.phase = "pending"
+        self.asked_s, self.placed_s = time.monotonic(), None
+        await self.start()
+
+    async def close(self) -> None:
+        """Kill every worker and give the bundles back; returns when the processes are gone."""
+        self.phase = "closing"
+        self.free = []
+        members = [member for member in self.members.values() if member.handle is not None]
+        with contextlib.suppress(ray.exceptions.RayError):
+            await self._keeper.drop.remote(self.name)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(_death(member) for member in members)), _DEATH_TIMEOUT_S)
+        self.members.clear()
+
+    async def dead(self, members: list[Member]) -> list[Member]:
+        """Those of `members` whose processes are gone."""
+        asked = asyncio.gather(*(member.handle.about.remote() for member in members), return_exceptions=True)
+        try:
+            answers = await asyncio.wait_for(asked, _DEATH_TIMEOUT_S)
+        except TimeoutError:
+            return []
+        pairs = zip(members, answers, strict=True)
+        return [member for member, answer in pairs if isinstance(answer, ray.exceptions.RayActorError)]
+
+    def give_back(self, members: list[Member]) -> None:
+        """Members without a gang, of this domain's."""
+        here = [member for member in members if self.members.get(member.bundle) is member]
+        self.free = in_order(self.free + here)
+
+    def worker_seconds(self, now: float) -> float:
+        """What its bundles have cost so far."""
+        return (now - self.placed_s) * self.width if self.placed_s is not None else 0.0
+
+    def _open(self, members: list[Member]) -> None:
+        self.free = in_order(members)
+        self.idle_since_s = time.monotonic()
+        self.phase = "ready"
+
+    async def _start(self, bundle: int) -> Member:
+        handle = await self._keeper.launch.remote(self.name, bundle)
+        member = self.members[bundle] = self._member(bundle, handle)
+        try:
+            await self._greet(member)
+            problem = await asyncio.wait_for(member.handle.load.remote(), LOAD_TIMEOUT_S)
+        except (TimeoutError, ray.exceptions.RayActorError) as error:
+            arrived = f"in pid {member.pid} on node {member.node[:8]}" if member.pid else "in its bundle"
+            member.kill()
+            what = str(error).strip().splitlines()[:1] or ["it took too long"]
+            kind = ClusterError if member.pid else BundleLost
+            raise kind(f"worker {member.index} did not start {arrived}: {what[0]}") from error
+        if problem:
+            raise ClusterError(f"worker {member.index} on node {member.node[:8]}: {problem}")
+        member.loaded = True
+        return member
+
+    async def _greet(self, member: Member) -> About:
+        about: About = await asyncio.wait_for(member.handle.about.remote(), ARRIVE_TIMEOUT_S)
+        member.pid, member.node = about.pid, about.node
+        return about
+
+    def _member(self, bundle: int, handle: Any) -> Member:
+        return Member(index=self.name * self.width + bundle, domain=self.name, bundle=bundle, handle=handle)
+
+
+async def _death(member: Member) -> None:
+    with contextlib.suppress(ray.exceptions.RayError):
+        while True:
+            await member.handle.about.remote()
+            await asyncio.sleep(0.05)

@@ -1,0 +1,197 @@
+"""All domains of a pool: brought up, renewed, drained and given back, as the autoscaling policy says."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from actors.domain import BundleLost, Domain
+from actors.member import Member
+from actors.spec import PoolSpec
+from actors.tasks import Tasks
+from cluster.autoscaler import Backlog, DomainView, ScaleDecision, scale
+from cluster.errors import ClusterError
+from cluster.placement import Market
+
+log = logging.getLogger("pabcast.domains")
+
+RENEW_TRIES = 3
+"""How often in a row the bundles of a domain may be lost."""
+ASK_AGAIN_S = 10.0
+"""After a domain could not be had."""
+
+
+class Domains:
+    """Keeps as many domains as the policy wants; says `changed` when workers come, and `failed` when none can."""
+
+    def __init__(self, spec: PoolSpec, keeper: Any, changed: Callable[[], None], failed: Callable[[str], None]) -> None:
+        self._spec = spec
+        self._keeper = keeper
+        self._changed = changed
+        self._failed = failed
+        self._tasks = Tasks(failed)
+        self._domains: dict[int, Domain] = {}
+        self._next = 0
+        self._not_before = 0.0
+        self._closed_seconds = 0.0
+        self._last_reason = ""
+        self.started = asyncio.Event()
+        """Set once the least workers are ready, for the first time."""
+
+    def __iter__(self) -> Iterator[Domain]:
+        return iter(self._domains.values())
+
+    def __getitem__(self, name: int) -> Domain:
+        return self._domains[name]
+
+    @property
+    def ready(self) -> list[Domain]:
+        """Those that take requests."""
+        return [domain for domain in self if domain.phase == "ready"]
+
+    @property
+    def ready_workers(self) -> int:
+        """The workers that hold a model."""
+        return sum(member.loaded and not member.dead for domain in self for member in domain.members.values())
+
+    def worker_seconds(self, now: float) -> float:
+        """What all bundles have cost so far."""
+        return self._closed_seconds + sum(domain.worker_seconds(now) for domain in self)
+
+    def scale(self, backlog: Backlog) -> ScaleDecision:
+        """Ask for domains and give some back, as the policy says."""
+        now = time.monotonic()
+        decision = scale(
+            self._spec.scale, backlog, tuple(_view(domain, now) for domain in self), self.worker_seconds(now)
+        )
+        if decision.reason != self._last_reason and (decision.ask or decision.release):
+            log.info("%s", decision.reason)
+        self._last_reason = decision.reason
+        for name in decision.release:
+            self._tasks.spawn(self._close(self._domains[name]))
+        if now >= self._not_before:
+            for market in decision.ask:
+                self._ask(market)
+        if not self.started.is_set() and self._least_are_ready():
+            self.started.set()
+        return decision
+
+    def adopt(self, name: int, market: Market, handles: dict[int, Any]) -> Coroutine[Any, Any, list[Member]]:
+        """Take back a domain that outlived the pool's last process; returns its members to be replaced."""
+        domain = self._domains[name] = Domain(name, self._spec, self._keeper, market)
+        self._next = max(self._next, name + 1)
+        return domain.adopt(handles)
+
+    def bring_up(self, name: int, market: Market) -> None:
+        """Go on with a domain that the pool's last process had only asked for."""
+        self._next = max(self._next, name)
+        self._ask(market)
+
+    def replace(self, members: list[Member]) -> None:
+        """Load fresh workers in the place of dead ones, where that is still wanted."""
+        domain = self._domains.get(members[0].domain) if members else None
+        if domain is not None and domain.phase == "ready":
+            domain.replacing += 1
+            self._tasks.spawn(self._replace(domain, members))
+
+    def drain(self, name: int, seconds_left: float) -> None:
+        """A domain's node is about to go: no request starts there any more."""
+        domain = self._domains[name]
+        log.warning("domain %d is drained: its node goes in %.0f s", name, seconds_left)
+        domain.phase = "draining"
+        domain.deadline_s = time.monotonic() + seconds_left
+
+    def close_drained(self) -> None:
+        """Give back the draining domains whose last request has left."""
+        for domain in self:
+            if domain.phase == "draining" and not domain.busy:
+                domain.phase = "closing"
+                self._tasks.spawn(self._close(domain))
+
+    async def close(self) -> None:
+        """Give everything back."""
+        self._tasks.cancel()
+        await asyncio.gather(*(domain.close() for domain in self))
+
+    def _ask(self, market: Market) -> None:
+        domain = Domain(self._next, self._spec, self._keeper, market)
+        self._domains[domain.name] = domain
+        self._next += 1
+        self._tasks.spawn(self._bring_up(domain, domain.start))
+
+    async def _bring_up(self, domain: Domain, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            for attempt in range(RENEW_TRIES):
+                try:
+                    await start()
+                    break
+                except BundleLost:
+                    if attempt == RENEW_TRIES - 1:
+                        raise
+                    start = domain.renew
+        except ClusterError as error:
+            await self._lose(domain, str(error))
+            return
+        if self._least_are_ready():
+            self.started.set()
+        self._changed()
+
+    async def _replace(self, domain: Domain, members: list[Member]) -> None:
+        try:
+            fresh = await asyncio.gather(*(domain.replace(member.bundle) for member in members), return_exceptions=True)
+        finally:
+            domain.replacing -= 1
+        domain.give_back([member for member in fresh if isinstance(member, Member)])
+        failures = [failure for failure in fresh if isinstance(failure, BaseException)]
+        if any(isinstance(failure, BundleLost) for failure in failures):
+            await self._renew(domain, str(failures[0]))
+        elif failures:
+            await self._lose(domain, str(failures[0]))
+        else:
+            self._changed()
+
+    async def _renew(self, domain: Domain, why: str) -> None:
+        """Reserve all bundles of a domain anew, once the videos that still run there have ended."""
+        if domain.phase != "ready":
+            return
+        log.warning("%s; the placement group of domain %d is renewed", why, domain.name)
+        domain.phase = "renewing"
+        self._changed()
+        while domain.busy or domain.replacing:
+            await asyncio.sleep(0.2)
+        self._closed_seconds += domain.worker_seconds(time.monotonic())
+        await self._bring_up(domain, domain.renew)
+
+    async def _lose(self, domain: Domain, problem: str) -> None:
+        """A domain cannot be had; that is the pool's end unless others work, or did before."""
+        await self._close(domain)
+        if self._spec.is_fixed or not (self.started.is_set() and self._next > 1):
+            self._failed(problem)
+            return
+        log.warning("%s; asking again in %g s", problem, ASK_AGAIN_S)
+        self._not_before = time.monotonic() + ASK_AGAIN_S
+
+    async def _close(self, domain: Domain) -> None:
+        domain.phase = "closing"
+        self._changed()
+        self._closed_seconds += domain.worker_seconds(time.monotonic())
+        domain.placed_s = None
+        await domain.close()
+        self._domains.pop(domain.name, None)
+
+    def _least_are_ready(self) -> bool:
+        return sum(domain.width for domain in self.ready) >= self._spec.scale.min_workers
+
+
+def _view(domain: Domain, now: float) -> DomainView:
+    phases: Any = {"renewing": "starting", "closing": "draining"}
+    idle_s = 0.0 if domain.busy or domain.phase != "ready" else now - domain.idle_since_s
+    return DomainView(
+        name=domain.name,
+        workers=domain.width,
+        phase=phases.get(domain.phase, domain.phase),
+        market=domain.market,
+        age_s=now - domain.asked_s,
+        idle_s=idle_s,
+    )

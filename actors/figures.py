@@ -1,0 +1,18 @@
+"""What a finished video tells the pool's metrics, without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Of rank 0."""
+
+    step_seconds: float = 0.0
+    """Mean over its denoising steps."""
+    bytes_sent: int = 0
+    """Handed to the collectives, its own part included."""
+    cache_peak_bytes: int = 0
+    """Of the broadcast cache."""
+    computed: Mapping[str, int] = field(default_factory=dict)
+    """Steps that compute each kind."""

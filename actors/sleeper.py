@@ -1,0 +1,3 @@
+"""Temporary."""
+
+RemoteSleeper = None
