@@ -10,6 +10,11 @@ import ray
 GONE_TIMEOUT_S = 15.0
 
 
+def beat_s(timeout_s: float) -> float:
+    """Seconds between a client's signs of life."""
+    return min(2.0, timeout_s / 4)
+
+
 class Heartbeat:
     """A thread that tells the pool, several times a time-out, that this client is there."""
 
@@ -17,7 +22,7 @@ class Heartbeat:
         self._actor = actor
         self._client = client
         self._owner = owner
-        self._interval_s = min(2.0, timeout_s / 4)
+        self._interval_s = beat_s(timeout_s)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pabcast-heartbeat", daemon=True)
         self._thread.start()

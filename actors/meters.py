@@ -2,21 +2,20 @@
 
 Ray 2.60 puts `ray_` before a name and `_total` behind a counter's. It keeps of a histogram's values only the buckets
 that they fall in, and makes the exported `_sum` from the buckets' middles: with five buckets a decade a mean of it is
-right within a quarter, and quantiles are no worse.
+right within a quarter, and quantiles are no worse. It forgets a gauge that was not set again in two export intervals
+of 10 s (RAY_metrics_report_interval_ms).
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from ray.util import metrics as ray_metrics
 
 from actors.figures import Figures
+from actors.job import Cause
 from actors.status import PoolStatus
-
-SHOW_EVERY_S = 5.0
-"""Ray forgets a gauge that was not set in an export interval (10 s unless RAY_metrics_report_interval_ms is set)."""
 
 LabelValues = tuple[str, ...]
 
@@ -83,7 +82,7 @@ RETRIES = Metric(
     type="counter",
     description="Videos tried again, by cause (rank, node, drain, forming, pool).",
     labels=("cause",),
-    known=(("rank",), ("node",), ("drain",), ("forming",), ("pool",)),
+    known=tuple((cause,) for cause in get_args(Cause)),
 )
 RESHAPES = Metric(
     name="pabcast_reshapes",
@@ -142,7 +141,7 @@ COMPUTED_STEPS = Metric(
 VIDEO_SECONDS = Metric(
     name="pabcast_video_seconds",
     type="histogram",
-    description="Seconds that a video took, by width (workers) and priority (online, offline).",
+    description="Seconds of a finished video on the gang that finished it, by width (workers) and priority (online, offline).",
     labels=("width", "priority"),
     buckets=_five_a_decade(-1, 5),
 )
@@ -232,7 +231,7 @@ class Meters:
                 self._rays[metric]._record(0.0, _tags(metric, values))
 
     def show(self, status: PoolStatus) -> None:
-        """Set the gauges to `status` and move the counters on to it; call it at least every `SHOW_EVERY_S`."""
+        """Set the gauges to `status` and move the counters on to it; call it every few seconds, lest Ray forget the gauges."""
         now = levels(status)
         self._shown |= now.keys()
         for metric, values in self._shown:
@@ -244,7 +243,7 @@ class Meters:
             self._told[key] = max(told, total)
 
     def video(self, figures: Figures, *, width: int, priority: str, seconds: float) -> None:
-        """Add a finished video that took `seconds` on a gang of `width` workers."""
+        """Add a finished video that was `seconds` on its last gang, one of `width` workers."""
         self._observe(VIDEO_SECONDS, (str(width), priority), seconds)
         self._observe(STEP_SECONDS, (str(width),), figures.step_seconds)
         self._observe(CACHE_PEAK_BYTES, (str(width),), figures.cache_peak_bytes)

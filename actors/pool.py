@@ -13,6 +13,7 @@ from actors.attendance import Attendance
 from actors.dispatcher import Dispatcher
 from actors.engine.snapshot import Snapshot
 from actors.gang import Gang, Outcome
+from actors.heartbeat import beat_s
 from actors.job import Job
 from actors.keeper import RemoteKeeper
 from actors.meters import Meters
@@ -55,8 +56,8 @@ class Pool:
         self._attendance = Attendance(spec.client_timeout_s, time.monotonic())
         self._forgone: deque[str] = deque(maxlen=QUEUE_LIMIT)
         self._salvaged: dict[str, Snapshot] = {}
+        self._met = self._again = ray.get_runtime_context().was_current_actor_reconstructed
         self._born_s = time.monotonic()
-        self._met = False
         self._closing: asyncio.Task[None] | None = None
         self._opened = asyncio.ensure_future(self._open())
         self._ticking = asyncio.ensure_future(self._tick())
@@ -79,6 +80,8 @@ class Pool:
 
     async def detach(self, client: str) -> bool:
         """A client leaves; True if it was the last, and the pool ends."""
+        while self._is_young():
+            await asyncio.sleep(_TICK_S)
         self._attendance.leave(client)
         self._drop_the_gone()
         return self._closing is not None
@@ -136,7 +139,7 @@ class Pool:
 
     async def _open(self) -> None:
         """Take back what outlived the pool's last process, if it had one."""
-        if ray.get_runtime_context().was_current_actor_reconstructed:
+        if self._again:
             self._salvaged = await reconcile(self._keeper, self._dispatcher)
 
     async def _tick(self) -> None:
@@ -157,14 +160,20 @@ class Pool:
         self._meters.video(outcome.figures, width=gang.width, priority=job.order.priority, seconds=seconds)
 
     def _is_here(self, owner: str) -> bool:
-        """Whether a driver uses the pool; one that started again waits for its clients to say so."""
-        young = time.monotonic() - self._born_s < self._spec.client_timeout_s
-        return self._attendance.is_here(owner) or (young and not self._met)
+        return self._attendance.is_here(owner) or self._is_young()
+
+    def _is_young(self) -> bool:
+        """Whether it has just been started again, so that not every client may have been heard of."""
+        return self._again and time.monotonic() - self._born_s < 3 * beat_s(self._spec.client_timeout_s)
 
     def _drop_the_gone(self) -> None:
         """Cancel what nobody waits for, and end when nobody is left."""
         self._dispatcher.cancel(lambda job: not self._is_here(job.owner))
-        if self._closing is None and self._attendance.deserted(time.monotonic(), met=self._met):
+        if (
+            self._closing is None
+            and not self._is_young()
+            and self._attendance.deserted(time.monotonic(), met=self._met)
+        ):
             self._closing = asyncio.ensure_future(self._close())
 
     async def _close(self) -> None:

@@ -46,6 +46,8 @@ class PoolStatus:
 
     phase: str
     """starting, ready, failed or closing."""
+    pid: int
+    """The pool's own process."""
     workers: int
     """The most there may be."""
     busy_workers: int

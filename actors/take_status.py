@@ -1,5 +1,6 @@
 """A pool's status, taken from its parts."""
 
+import os
 import time
 
 from actors.dispatcher import Dispatcher
@@ -16,6 +17,7 @@ def take_status(spec: PoolSpec, dispatcher: Dispatcher, phase: str) -> PoolStatu
     states = {member: "busy" if busy else "idle" for gang, busy in gangs for member in gang.members}
     return PoolStatus(
         phase=phase,
+        pid=os.getpid(),
         workers=spec.workers,
         busy_workers=sum(gang.width for gang, busy in gangs if busy),
         busy_gangs=sum(busy for _, busy in gangs),

@@ -38,6 +38,7 @@ def member(index: int, state: str) -> MemberStatus:
 
 FIRST = PoolStatus(
     phase="ready",
+    pid=1,
     workers=8,
     busy_workers=3,
     busy_gangs=2,

@@ -10,8 +10,8 @@ import ray
 from actors.engine import RunOptions
 from actors.pool_client import PoolClient
 from actors.spec import PoolSpec
-from cluster.plan import BYPASS_LIMIT
 from cluster.errors import Cancelled, ClusterError
+from cluster.plan import BYPASS_LIMIT
 from tests.actors.conftest import MakeRequest
 
 Latents = dict[int, npt.NDArray[np.float32]]
