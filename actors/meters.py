@@ -141,7 +141,7 @@ COMPUTED_STEPS = Metric(
 VIDEO_SECONDS = Metric(
     name="pabcast_video_seconds",
     type="histogram",
-    description="Seconds of a finished video on the gang that finished it, by width (workers) and priority (online, offline).",
+    description="Seconds of a video on the gang that finished it, by width (workers) and priority (online, offline).",
     labels=("width", "priority"),
     buckets=_five_a_decade(-1, 5),
 )
@@ -231,7 +231,7 @@ class Meters:
                 self._rays[metric]._record(0.0, _tags(metric, values))
 
     def show(self, status: PoolStatus) -> None:
-        """Set the gauges to `status` and move the counters on to it; call it every few seconds, lest Ray forget the gauges."""
+        """Set the gauges to `status` and move the counters on to it; call it every few seconds."""
         now = levels(status)
         self._shown |= now.keys()
         for metric, values in self._shown:

@@ -190,7 +190,7 @@ def _bad_width(width: int, spec: PoolSpec) -> str:
     most = spec.workers_of_a_domain
     if width < 1:
         return f"a gang of width {width} was asked for; it must be 1 or more"
-    what, key = ("the pool", "workers") if spec.elastic is None else ("a domain", "domain_workers")
+    what, key = ("the pool", "workers") if most == spec.workers else ("a domain", "domain_workers")
     return (
         f"a gang of width {width} needs {width} workers and {what} has {most}; "
         f"use gang.width of at most {most} or cluster.{key}={width}"

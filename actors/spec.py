@@ -46,6 +46,7 @@ class PoolSpec:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ConfigError(f"cluster.workers is {self.workers}; it must be 1 or more")
+        object.__setattr__(self, "elastic", self.scale)
         if self.threads_per_worker is not None and self.threads_per_worker < 1:
             raise ConfigError(f"cluster.threads_per_worker is {self.threads_per_worker}; it must be 1 or more")
         for name in ("step_timeout_s", "client_timeout_s"):
@@ -61,8 +62,9 @@ class PoolSpec:
     @property
     def scale(self) -> ScalePolicy:
         """The autoscaling policy; that of a fixed pool keeps all workers in one domain."""
-        fixed = ScalePolicy(max_workers=self.workers, min_workers=self.workers, domain_workers=self.workers)
-        return self.elastic or fixed
+        if self.elastic is not None:
+            return self.elastic
+        return ScalePolicy(max_workers=self.workers, min_workers=self.workers, domain_workers=self.workers)
 
     @property
     def is_fixed(self) -> bool:

@@ -47,27 +47,28 @@ class ScalePolicy:
     def __post_init__(self) -> None:
         for name, least in (("max_workers", 1), ("min_workers", 0), ("domain_workers", 1), ("idle_release_s", 0)):
             if getattr(self, name) < least:
-                raise ConfigError(f"cluster.{name} is {getattr(self, name):g}; it must be {least} or more")
+                key = "workers" if name == "max_workers" else name
+                raise ConfigError(f"cluster.{key} is {getattr(self, name):g}; it must be {least} or more")
         for name in ("backlog_s", "budget_gpu_hours", "spot_timeout_s"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"cluster.{name} is {value:g}; it must be more than 0")
         if self.min_workers > self.max_workers:
             raise ConfigError(
-                f"cluster.min_workers is {self.min_workers} and cluster.max_workers {self.max_workers}; "
-                f"use a cluster.min_workers of at most {self.max_workers} or a higher cluster.max_workers"
+                f"cluster.min_workers is {self.min_workers} and cluster.workers {self.max_workers}; "
+                f"use a cluster.min_workers of at most {self.max_workers} or a higher cluster.workers"
             )
         if self.domain_workers > self.max_workers:
             raise ConfigError(
-                f"cluster.domain_workers is {self.domain_workers} and cluster.max_workers {self.max_workers}, so that "
+                f"cluster.domain_workers is {self.domain_workers} and cluster.workers {self.max_workers}, so that "
                 f"not one domain fits; use a cluster.domain_workers of at most {self.max_workers}"
             )
         domains = self.max_workers // self.domain_workers
         if self.min_workers > domains * self.domain_workers:
             raise ConfigError(
-                f"cluster.max_workers {self.max_workers} holds {domains} domains of cluster.domain_workers "
+                f"cluster.workers {self.max_workers} holds {domains} domains of cluster.domain_workers "
                 f"{self.domain_workers}, which is {domains * self.domain_workers} workers, and cluster.min_workers is "
-                f"{self.min_workers}; use a cluster.max_workers of {(domains + 1) * self.domain_workers}"
+                f"{self.min_workers}; use a cluster.workers of {(domains + 1) * self.domain_workers}"
             )
 
 

@@ -184,14 +184,15 @@ def too_small(demand: Demand, nodes: list[Resources], market: Market = "any") ->
     names = [name for name, _ in demand.bundle]
     if market != "any" and not nodes:
         label = f"{MARKET_LABEL}={_MARKET_LABELS[market]}"
-        return f"{demand} were asked for{_of(market)}, and no node has the label {label}; label nodes or add some"
+        return f"{demand} were asked for{_on(market)}, and no node has the label {label}; label nodes or add some"
     if "GPU" in names and not any(node.get("GPU") for node in nodes):
         return (
             f"{demand} were asked for, and the cluster has no GPU; use cluster.device=cpu (--device cpu) or add nodes"
         )
+    kind = "" if market == "any" else f"{_MARKET_LABELS[market]} "
     total = ", ".join(f"{sum(node.get(name, 0.0) for node in nodes):g} {name}" for name in names)
     return (
-        f"{demand} were asked for{_of(market)}, and the cluster has {total} on {len(nodes)} node(s){_of(market)}, "
+        f"{demand} were asked for{_on(market)}, and the cluster has {total} on {len(nodes)} {kind}node(s), "
         f"enough for {bundles_that_fit(demand, nodes)}; lower cluster.workers or add nodes"
     )
 
@@ -206,10 +207,10 @@ def _too_busy(demand: Demand, waited_s: float) -> str:
 
 def _too_narrow(demand: Demand, market: Market, waited_s: float) -> str:
     return (
-        f"{demand} were asked for{_of(market)}, and for {waited_s:.0f} s the autoscaler has had no node to add that "
+        f"{demand} were asked for{_on(market)}, and for {waited_s:.0f} s the autoscaler has had no node to add that "
         "holds them all; raise its limit of nodes, give it a larger node type or lower cluster.domain_workers"
     )
 
 
-def _of(market: Market) -> str:
-    return "" if market == "any" else f" of {_MARKET_LABELS[market]} nodes"
+def _on(market: Market) -> str:
+    return "" if market == "any" else f" on {_MARKET_LABELS[market]} nodes"

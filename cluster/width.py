@@ -1,7 +1,7 @@
 """How wide a gang a video deserves (design, decision 5)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cluster.calibration import Calibration
 from cluster.cost import Cost, predict
@@ -46,6 +46,8 @@ class WidthDecision:
     reason: str
     rejected: Mapping[int, str]
     cost: Cost
+    seconds: Mapping[int, float] = field(default_factory=dict)
+    """Predicted at every width that fits."""
 
 
 def choose_width(workload: Workload, capacity: Capacity, calibration: Calibration, goal: Goal) -> WidthDecision:
@@ -69,7 +71,10 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
     else:
         chosen, reason = _for_throughput(fitting, capacity.workers, goal.videos_left)
     others = {cost.width: _why_not(cost, chosen, goal) for cost in fitting if cost.width != chosen.width}
-    return WidthDecision(width=chosen.width, reason=reason, rejected={**rejected, **others}, cost=chosen)
+    seconds = {cost.width: cost.seconds for cost in fitting}
+    return WidthDecision(
+        width=chosen.width, reason=reason, rejected={**rejected, **others}, cost=chosen, seconds=seconds
+    )
 
 
 def _for_latency(fitting: list[Cost], latency_s: float) -> tuple[Cost, str]:

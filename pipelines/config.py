@@ -12,8 +12,11 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from actors.engine.request import Guidance, RunOptions
+from actors.spec import PoolSpec
+from cluster.autoscaler import ScalePolicy
 from cluster.errors import ConfigError
 from cluster.pab import PabConfig
+from cluster.plan import Shares
 from pipelines.given_paths import check_uri
 from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
@@ -56,7 +59,26 @@ class ClusterConfig:
     address: str | None = None
     """An existing cluster's address (auto, ray://..., host:port); null starts a local Ray for this job."""
     workers: int = 1
-    """Resident workers; each holds one model."""
+    """Resident workers; each holds one model. The most there may be, if min_workers is less."""
+    min_workers: int | None = None
+    """The fewest, also with nothing to do; 0 is possible. Null: always `workers`."""
+    domain_workers: int | None = None
+    """Workers of one placement group, as on one node: the pool grows by so many, and a gang is at most so wide.
+    Null: all."""
+    idle_release_s: float = 60.0
+    """How long a domain may have nothing to do before it is given back."""
+    backlog_s: float = 120.0
+    """The pool grows until all that waits is predicted to be done in so many seconds."""
+    budget_gpu_hours: float | None = None
+    """What the pool may use altogether; null: no limit."""
+    spot: bool = False
+    """Whether spot nodes are asked for first (nodes labelled ray.io/market-type=spot)."""
+    spot_timeout_s: float = 120.0
+    """How long spot nodes may take to come before on-demand ones are asked for."""
+    offline_share: float = 0.1
+    """The share of the workers' time that jobs get while online requests wait too."""
+    online_workers: int = 0
+    """Workers that jobs never hold."""
     device: Device = "auto"
     dtype: Dtype = "auto"
     threads_per_worker: int | None = None
@@ -76,6 +98,53 @@ class ClusterConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"cluster.{name} is {value}; it must be more than 0")
+        if not 0 <= self.offline_share < 1:
+            raise ConfigError(f"cluster.offline_share is {self.offline_share:g}; it must be 0 or more and below 1")
+        if not 0 <= self.online_workers < self.workers:
+            raise ConfigError(
+                f"cluster.online_workers is {self.online_workers} of cluster.workers {self.workers}; "
+                "it must be 0 or more, and leave a worker for jobs"
+            )
+        if self.workers % self.widest_gang:
+            raise ConfigError(
+                f"cluster.workers {self.workers} is no multiple of cluster.domain_workers {self.domain_workers}; "
+                f"use {self.workers // self.widest_gang * self.widest_gang} or "
+                f"{(self.workers // self.widest_gang + 1) * self.widest_gang} workers"
+            )
+        _ = self.elastic  # checks the rest
+
+    @property
+    def widest_gang(self) -> int:
+        """As many workers as a domain has."""
+        return self.domain_workers or self.workers
+
+    @property
+    def elastic(self) -> ScalePolicy:
+        """How many workers there are when."""
+        return ScalePolicy(
+            max_workers=self.workers,
+            min_workers=self.workers if self.min_workers is None else self.min_workers,
+            domain_workers=self.widest_gang,
+            idle_release_s=self.idle_release_s,
+            backlog_s=self.backlog_s,
+            budget_gpu_hours=self.budget_gpu_hours,
+            spot=self.spot,
+            spot_timeout_s=self.spot_timeout_s,
+        )
+
+    def pool_spec(self, model: str) -> PoolSpec:
+        """What the pool is made of, for the model in that folder."""
+        return PoolSpec(
+            model=model,
+            workers=self.workers,
+            device=self.device,
+            dtype=self.dtype,
+            threads_per_worker=self.threads_per_worker,
+            step_timeout_s=self.step_timeout_s,
+            client_timeout_s=self.client_timeout_s,
+            elastic=self.elastic,
+            shares=Shares(offline=self.offline_share, online_workers=self.online_workers),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +186,7 @@ class JobConfig:
     flight: int | None = None
     """Most videos submitted at once; null is 2 x workers + 2."""
     attempts: int = 3
-    """How often a video is tried when its gang fails."""
+    """How many ranks a video may lose without getting further; then its prompt counts as what kills them."""
     gpu: str | None = None
     """What to plan for: an entry of configs/gpus; null is the machine at hand."""
     calibration: str | None = None
@@ -129,7 +198,7 @@ class JobConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
         if self.gpu is None:  # a plan for other hardware has that hardware's workers
-            self.gang.check_workers(self.cluster.workers)
+            self.gang.check_workers(self.cluster.widest_gang)
 
     @property
     def videos_in_flight(self) -> int:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.pool_client import PoolClient
-from actors.spec import PoolSpec
 from actors.status import PoolStatus
 from cluster.errors import ClusterError, PabcastError
 from pipelines.audit import AuditResult, audit
@@ -121,19 +120,8 @@ class Drive:
             return False
         except ClusterError as error:
             self._give_up(error)
-        self._progress.show(self._snapshot())
+        self._progress.show(Snapshot(counts=self.tale.counts, pool=self.tale.status))
         return True
-
-    def _snapshot(self) -> Snapshot:
-        status = self.tale.status
-        if status is None or status.phase == "starting":
-            return Snapshot(counts=self.tale.counts)
-        return Snapshot(
-            counts=self.tale.counts,
-            busy_gangs=status.busy_gangs,
-            busy_workers=status.busy_workers,
-            workers=status.workers,
-        )
 
     def _stop(self) -> None:
         with contextlib.suppress(ClusterError):
@@ -149,15 +137,7 @@ class Drive:
 
     def _open_pool(self) -> None:
         cluster = self._job.config.cluster
-        spec = PoolSpec(
-            model=self._job.card.path,
-            workers=cluster.workers,
-            device=cluster.device,
-            dtype=cluster.dtype,
-            threads_per_worker=cluster.threads_per_worker,
-            step_timeout_s=cluster.step_timeout_s,
-            client_timeout_s=cluster.client_timeout_s,
-        )
+        spec = cluster.pool_spec(self._job.card.path)
         try:
             pool = PoolClient.connect(spec)
             if self._stopping.is_set():

@@ -41,7 +41,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     setup = SubmitterSetup(
         commits=commits,
         desk=desk,
-        widths=WidthPolicy.of(config, job.card.numbers, config.cluster.workers),
+        widths=WidthPolicy.of(config, job.card.numbers, config.cluster.widest_gang),
         options=config.engine.options,
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),

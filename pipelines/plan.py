@@ -70,7 +70,7 @@ class JobPlan:
 
 def planned_workers(config: JobConfig) -> int:
     """The workers of the job; of a GPU that it names, a domain at least."""
-    workers = config.cluster.workers
+    workers = config.cluster.widest_gang
     return workers if config.gpu is None else max(workers, find_gpu(config.gpu).domain)
 
 

@@ -21,7 +21,6 @@ from pipelines.width_policy import WidthPolicy
 log = logging.getLogger("pabcast.submitter")
 
 _ASK_EVERY_S = 0.2
-_TRY_AGAIN_AFTER_S = 1.0
 _TYPES: dict[str, Any] = {"outcome": pa.string(), "reason": pa.string()}
 _PARTS = ("queue", "text", "denoise", "decode", "encode", "upload")
 OUTCOMES = pa.schema(_TYPES | dict.fromkeys(_PARTS, pa.float64()))
@@ -62,7 +61,7 @@ class SubmitterSetup:
     widths: WidthPolicy
     options: RunOptions
     attempts: int
-    """How often a video is tried when its gang fails."""
+    """How many ranks a video may lose without getting further."""
     flight: int
     """Most videos submitted at once; it also bounds the frames held in memory."""
 
@@ -99,12 +98,8 @@ class Submitter:
             return Outcome(outcome="committed")
         try:
             result = await self._submit(request)
-        except RequestError as error:
+        except (RequestError, GangError) as error:
             return await self._fail(request, source, error)
-        except GangError as error:
-            tries = self._setup.attempts
-            reason = f"its gang failed {tries} times, the last time so: {error}"
-            return await self._fail(request, source, GangError(reason))
         begun = time.monotonic()
         video = await asyncio.to_thread(encode_mp4, result.frames, request.fps)
         encoded = time.monotonic()
@@ -125,19 +120,13 @@ class Submitter:
         return Outcome(outcome="committed", parts=parts)
 
     async def _submit(self, request: VideoRequest) -> VideoResult:
-        """Have it made, again if its gang fails; the last failure is the `GangError` raised."""
-        width = self._setup.widths.width_for(request)
-        for attempt in range(1, self._setup.attempts + 1):
-            pool = await self._open_pool()
-            try:
-                result: VideoResult = await pool.submit(request, width=width, options=self._setup.options)
-                return result
-            except GangError as error:
-                log.warning("attempt %d of %d failed: %s", attempt, self._setup.attempts, error)
-                if attempt == self._setup.attempts:
-                    raise
-                await asyncio.sleep(_TRY_AGAIN_AFTER_S)
-        raise GangError("it was never tried")
+        """Have it made; the pool tries again when a gang fails."""
+        width, seconds = self._setup.widths.offer(request)
+        pool = await self._open_pool()
+        result: VideoResult = await pool.submit(
+            request, width=width, seconds=seconds, attempts=self._setup.attempts, options=self._setup.options
+        )
+        return result
 
     async def _open_pool(self) -> Any:
         while self._pool is None and not self._problem:

@@ -1,5 +1,6 @@
 """The width of each video of a job: a number, by a table, or by predicted cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,12 +53,19 @@ class WidthPolicy:
         calibration = load_calibration(config.calibration) if config.calibration else assume(gpu, bytes_)
         return cls(config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=numbers)
 
-    def width_for(self, request: VideoRequest) -> int:
-        """The width of the gang for `request`; `RequestError` if none can make it."""
+    def offer(self, request: VideoRequest) -> tuple[int, Mapping[int, float]]:
+        """The width for `request`, and predicted seconds at the widths that the pool may give it instead.
+
+        Raises:
+            RequestError: no gang can make it.
+        """
         gang = self.config.gang
         if not gang.is_by_cost:
-            return gang.width_for(request.shape, self.numbers)
-        return self.decide(Kindred.of(request))[1].width
+            width = gang.width_for(request.shape, self.numbers)
+            return width, {}
+        decision = self.decide(Kindred.of(request))[1]
+        alone = {decision.width: decision.cost.seconds}
+        return decision.width, decision.seconds if gang.widen else alone
 
     def decide(self, kindred: Kindred) -> tuple[Workload, WidthDecision]:
         """The work of such a video and its width; `RequestError` with the arithmetic if it fits nowhere."""

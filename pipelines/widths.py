@@ -26,6 +26,8 @@ class GangConfig:
     """For auto: rules with rising `max_tokens`, the last one without; without rules, auto is by predicted cost."""
     latency_s: float | None = None
     """For auto by cost: a video in so many seconds, by as few workers as do it; null is the most videos an hour."""
+    widen: bool = True
+    """For auto by cost: at the end of a job, workers that nothing waits for join the videos that are left."""
 
     def __post_init__(self) -> None:
         if min(self.widths, default=1) < 1:

@@ -21,7 +21,7 @@ from typing import Self
 import psutil
 from ray._private.state import GlobalState
 from ray._private.utils import set_kill_on_parent_death_linux
-from ray._raylet import GcsClientOptions
+from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
 from cluster.placement import Market, label_selector
@@ -71,9 +71,7 @@ class AutoscalingCluster:
         with ExitStack() as stack:
             # Not in tmp_path: the path of a Unix socket has at most 107 bytes.
             folder = Path(
-                stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
-                )
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
             )
             stack.callback(self._kill)
             stack.callback(self._state.disconnect)
@@ -88,7 +86,8 @@ class AutoscalingCluster:
 
     def nodes(self) -> list[Node]:
         """The living nodes but the head, by their ids."""
-        living = [node for node in self._state.node_table() if node["Alive"] and node["NodeID"] != FAKE_HEAD_NODE_ID]
+        table = self._state.node_table()  # type: ignore[no-untyped-call]
+        living = [node for node in table if node["Alive"] and node["NodeID"] != FAKE_HEAD_NODE_ID]
         found = [
             Node(node_id=node["NodeID"], cpus=node["Resources"].get("CPU", 0.0), labels=node["Labels"])
             for node in living

@@ -198,19 +198,19 @@ def test_on_demand_domains_and_spot_domains_that_have_come_are_not_late() -> Non
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        ({"max_workers": 0}, "cluster.max_workers is 0; it must be 1 or more"),
+        ({"max_workers": 0}, "cluster.workers is 0; it must be 1 or more"),
         ({"min_workers": -1}, "cluster.min_workers is -1; it must be 0 or more"),
         ({"backlog_s": 0.0}, "cluster.backlog_s is 0; it must be more than 0"),
         ({"budget_gpu_hours": 0.0}, "cluster.budget_gpu_hours is 0; it must be more than 0"),
         (
             {"min_workers": 9},
-            "cluster.min_workers is 9 and cluster.max_workers 8; use a cluster.min_workers of at most 8",
+            "cluster.min_workers is 9 and cluster.workers 8; use a cluster.min_workers of at most 8",
         ),
         ({"domain_workers": 16}, "use a cluster.domain_workers of at most 8"),
         (
             {"domain_workers": 3, "min_workers": 7},
-            "cluster.max_workers 8 holds 2 domains of cluster.domain_workers 3, which is 6 workers, "
-            "and cluster.min_workers is 7; use a cluster.max_workers of 9",
+            "cluster.workers 8 holds 2 domains of cluster.domain_workers 3, which is 6 workers, "
+            "and cluster.min_workers is 7; use a cluster.workers of 9",
         ),
     ],
 )
