@@ -10,6 +10,7 @@ from actors.busy_clock import BusyClock
 from actors.domain import Domain
 from actors.domains import Domains
 from actors.gang import Gang, Outcome
+from actors.gangs import Gangs
 from actors.job import Cause, Job
 from actors.member import Member, in_order
 from actors.order import Answer
@@ -20,7 +21,7 @@ from actors.tasks import Tasks
 from cluster.autoscaler import Backlog
 from cluster.errors import Cancelled, ClusterError, GangError, HandedOver
 from cluster.placement import living_nodes
-from cluster.plan import DomainState, IdleGang, Priority, RunningGang, Start, Taking, Widen
+from cluster.plan import Priority, Start, Taking, Widen
 from cluster.planner import plan
 
 log = logging.getLogger("pabcast.pool")
@@ -40,22 +41,16 @@ class Dispatcher:
         self._spec = spec
         self._tasks = Tasks(self.fail)
         self._running: dict[str, Job] = {}
-        self._gangs: dict[int, Gang] = {}
-        self._busy: dict[int, Job] = {}
         self._served: Mapping[Priority, float] = {}
         self._planning: asyncio.TimerHandle | None = None
         self.queue = JobQueue()
+        self.gangs = Gangs()
         self.domains = Domains(spec, keeper, self.wake, self.fail)
         self.generation = 0
         self._made = made
         self.problem = ""
         self.tally = Tally()
         self.clock = BusyClock()
-
-    @property
-    def gangs(self) -> tuple[tuple[Gang, bool], ...]:
-        """Every gang, and whether it has a request."""
-        return tuple((gang, name in self._busy) for name, gang in self._gangs.items())
 
     @property
     def running(self) -> tuple[Job, ...]:
@@ -77,7 +72,7 @@ class Dispatcher:
             job.finish(Answer(error=ClusterError(self.problem)))
             return
         self.queue.put(job)
-        self.wake(GATHER_S if job.order.seconds and not self._busy else 0.0)
+        self.wake(GATHER_S if job.order.seconds and not self.gangs.any_busy else 0.0)
 
     def cancel(self, wanted: Callable[[Job], bool]) -> int:
         """Take requests out of the queue, or stop them between two steps; return how many."""
@@ -117,24 +112,22 @@ class Dispatcher:
                 left_s = job.left_s(now).get(gang.width)
                 if left_s is None or now + left_s + self._spec.handover_margin_s > domain.deadline_s:
                     self._tasks.spawn(gang.hand_over(job.order))
-        self._drop_idle_gangs()
+        self.gangs.drop_idle({domain.name for domain in self.domains.ready})
         self.domains.close_drained()
         self.wake()
 
     async def check_idle(self) -> None:
         """Replace the workers that died while they had nothing to do."""
-        busy = {member for name in self._busy for member in self._gangs[name].members + tuple(self._gangs[name].extra)}
         for domain in self.domains.ready:
+            busy = self.gangs.busy_members
             asked = [member for member in domain.members.values() if member.loaded and not member.dead]
             for member in await domain.dead([member for member in asked if member not in busy]):
-                if member.dead or any(member in gang.members for gang, at_work in self.gangs if at_work):
+                if member.dead or member in self.gangs.busy_members:
                     continue
                 log.warning("worker %d (pid %d) died while idle", member.index, member.pid)
                 member.dead = True
-                for gang in [gang for gang, _ in self.gangs if member in gang.members]:
-                    del self._gangs[gang.name]
-                    domain.give_back([other for other in gang.members if other is not member])
                 domain.free = [other for other in domain.free if other is not member]
+                domain.give_back(self.gangs.lose(member))
                 self.domains.replace([member])
 
     def close(self, reason: str) -> None:
@@ -157,8 +150,8 @@ class Dispatcher:
     def _plan(self) -> None:
         """Start whatever can start now."""
         self._planning = None
-        self._drop_idle_gangs()
-        states = [self._state(domain) for domain in self.domains.ready]
+        self.gangs.drop_idle({domain.name for domain in self.domains.ready})
+        states = [self.gangs.state(domain) for domain in self.domains.ready]
         spare = sum(state.free + sum(gang.width for gang in state.idle) for state in states)
         if not spare or self.problem:
             return
@@ -169,40 +162,17 @@ class Dispatcher:
         for widen in decision.widens:
             self._widen(widen)
 
-    def _state(self, domain: Domain) -> DomainState:
-        here = [(gang, self._busy.get(name)) for name, gang in self._gangs.items() if gang.domain == domain.name]
-        now = time.monotonic()
-        return DomainState(
-            name=domain.name,
-            free=len(domain.free),
-            idle=tuple(IdleGang(gang=gang.name, width=gang.width) for gang, job in here if job is None),
-            running=tuple(
-                RunningGang(
-                    gang=gang.name,
-                    width=gang.width,
-                    priority=job.order.priority,
-                    left_s={} if gang.leaving or gang.extra or job.cancelled else job.left_s(now),
-                )
-                for gang, job in here
-                if job is not None
-            ),
-        )
-
     def _start(self, job: Job, start: Start) -> None:
         log.info("%s starts: %s", job.order.title, start.reason)
         if isinstance(start.on, Taking):
             self._begin(job, self._take(start.on), reshaped=bool(start.on.dissolve))
         else:
-            self._lease(job, self._gangs[start.on], form=False)
+            self._lease(job, self.gangs[start.on], form=False)
 
     def _take(self, taking: Taking) -> list[Member]:
         """Take workers off gangs and off the domain's free ones; what is left over is free."""
         domain = self.domains[taking.domain]
-        members: list[Member] = []
-        for name in taking.dissolve:
-            gang = self._gangs.pop(name)
-            gang.dissolve()
-            members += gang.members
+        members = self.gangs.dissolve(taking.dissolve)
         members += [domain.free.pop(0) for _ in range(taking.free_workers)]
         domain.give_back(members[taking.width :])
         return members[: taking.width]
@@ -210,19 +180,19 @@ class Dispatcher:
     def _begin(self, job: Job, members: list[Member], *, reshaped: bool) -> None:
         """Form a gang for a job."""
         gang = Gang(tuple(in_order(members)), self._next_generation(), self._spec.step_timeout_s)
-        self._gangs[gang.name] = gang
         self.tally.reshaped += reshaped
         self._lease(job, gang, form=True)
 
     def _lease(self, job: Job, gang: Gang, *, form: bool) -> None:
         job.gang, job.form_s = gang, 0.0
-        self._running[job.order.ticket] = self._busy[gang.name] = job
+        self._running[job.order.ticket] = job
+        self.gangs.lease(gang, job)
         self.domains[gang.domain].busy += 1
         self._tasks.spawn(self._serve(job, gang, form=form))
 
     def _widen(self, widen: Widen) -> None:
-        gang = self._gangs[widen.gang]
-        job = self._busy[gang.name]
+        gang = self.gangs[widen.gang]
+        job = self.gangs.job(gang)
         log.info("%s moves to %d workers: %s", job.order.title, widen.width, widen.reason)
         gang.extra = self._take(widen.taking)
         self._tasks.spawn(gang.hand_over(job.order))
@@ -307,19 +277,9 @@ class Dispatcher:
         return True
 
     def _free(self, gang: Gang, domain: Domain, *, keep: bool) -> None:
-        """A gang has no request any more; kept for the next one, or forgotten."""
-        self._busy.pop(gang.name, None)
+        self.gangs.free(gang, keep=keep)
         domain.busy -= 1
         domain.idle_since_s = time.monotonic()
-        if not keep:
-            self._gangs.pop(gang.name, None)
-
-    def _drop_idle_gangs(self) -> None:
-        """Forget the gangs of domains that take no request any more."""
-        ready = {domain.name for domain in self.domains.ready}
-        for gang, busy in self.gangs:
-            if not busy and gang.domain not in ready:
-                del self._gangs[gang.name]
 
     def _settle(self, job: Job, answer: Answer) -> None:
         self.tally.count(answer.error)

@@ -11,7 +11,7 @@ from actors.status import DomainStatus, LineStatus, MemberStatus, PoolStatus
 
 def take_status(spec: PoolSpec, dispatcher: Dispatcher, phase: str) -> PoolStatus:
     """The pool at this moment."""
-    gangs, domains = dispatcher.gangs, dispatcher.domains
+    gangs, domains = tuple(dispatcher.gangs), dispatcher.domains
     now = time.monotonic()
     tally, clock = dispatcher.tally, dispatcher.clock
     states = {member: "busy" if busy else "idle" for gang, busy in gangs for member in gang.members}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +60,13 @@ def bundles_that_fit(demand: Demand, nodes: list[Resources]) -> int:
     return sum(
         min(int(node.get(name, 0.0) // amount) for name, amount in demand.bundle if amount > 0) for node in nodes
     )
+
+
+def accelerators() -> list[str]:
+    """The kinds of accelerators of the living nodes, as Ray names them (H200, A100-80G), the most frequent first."""
+    prefix = "accelerator_type:"
+    kinds = Counter(name.removeprefix(prefix) for node in cluster_nodes() for name in node if name.startswith(prefix))
+    return [kind for kind, _ in kinds.most_common()]
 
 
 def living_nodes() -> set[str]:

@@ -1,6 +1,7 @@
 """The GPUs that a plan can name: configs/gpus/*.yaml; and measured calibrations."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def find_gpu(name: str) -> GpuSpec:
             f"gpu is {name!r}; the nearest known one is {nearest(name, list(known))} ({', '.join(known)})"
         )
     return known[name]
+
+
+def gpu_of(accelerators: Sequence[str]) -> str | None:
+    """The id of the entry for the first of these that has one; Ray's names of accelerators are ours in capitals."""
+    known = known_gpus()
+    return next((name.lower() for name in accelerators if name.lower() in known), None)
 
 
 def load_calibration(path: str) -> Calibration:

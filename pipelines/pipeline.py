@@ -1,12 +1,16 @@
 """The data pipeline of a job: rows, then requests still to be made, then outcomes."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ray.data
 
+from cluster.placement import accelerators
 from pipelines.checker import Checker
 from pipelines.commits import Commits
+from pipelines.config import JobConfig
 from pipelines.desk import RemoteDesk
+from pipelines.gpus import gpu_of
 from pipelines.job_check import CheckedJob
 from pipelines.prompt_source import PromptSource
 from pipelines.ray_session import quiet_ray_data
@@ -30,6 +34,13 @@ NO_CPUS = 0
 """Data tasks take no CPU slot: a cluster whose every slot is a worker's must still read prompts."""
 
 
+def _on_this_cluster(config: JobConfig) -> JobConfig:
+    """The config with the GPU that the cluster has, unless it names one."""
+    if config.gpu is not None or config.cluster.device == "cpu":
+        return config
+    return replace(config, gpu=gpu_of(accelerators()))
+
+
 def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     """The outcomes of the job's rows, lazily: read, check, have made."""
     config = job.config
@@ -41,7 +52,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     setup = SubmitterSetup(
         commits=commits,
         desk=desk,
-        widths=WidthPolicy.of(config, job.card.numbers, config.cluster.widest_gang),
+        widths=WidthPolicy.of(_on_this_cluster(config), job.card.numbers, config.cluster.widest_gang),
         options=config.engine.options,
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),

@@ -10,7 +10,7 @@ from cluster.calibration import assume
 from cluster.errors import ConfigError
 from pipelines.app import app
 from pipelines.config import JobConfig, load_config
-from pipelines.gpus import find_gpu, known_gpus, load_calibration, save_calibration
+from pipelines.gpus import find_gpu, gpu_of, known_gpus, load_calibration, save_calibration
 from pipelines.job_check import check_job
 from pipelines.plan import JobPlan, make_plan
 from pipelines.plan_rows import planned_requests
@@ -124,3 +124,8 @@ def test_a_file_that_is_no_calibration_is_told(tmp_path, content, sentence):
         file.write_text(content)
     with pytest.raises(ConfigError, match=sentence):
         load_calibration(str(file))
+
+
+def test_a_cluster_s_accelerator_is_found_among_the_known_gpus() -> None:
+    assert gpu_of(["TPU-V4", "A100-80G", "H200"]) == "a100-80g"
+    assert gpu_of(["TPU-V4"]) is None
