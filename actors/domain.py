@@ -17,7 +17,9 @@ from cluster.placement import Market
 log = logging.getLogger("pabcast.domain")
 
 ARRIVE_TIMEOUT_S = 60.0
-"""How long a process may take to start in a bundle that is there."""
+"""How long a process may take to start in a bundle that is there,"""
+ARRIVE_EACH_S = 2.0
+"""and how much longer for each other one of its domain that starts at the same time."""
 LOAD_TIMEOUT_S = 1800.0
 """How long a model may take to load."""
 REPLACE_TRIES = 3
@@ -149,7 +151,10 @@ class Domain:
         self.phase = "ready"
 
     async def _start(self, bundle: int) -> Member:
-        handle = await self._keeper.launch.remote(self.name, bundle)
+        try:
+            handle = await self._keeper.launch.remote(self.name, bundle)
+        except ray.exceptions.RayTaskError as error:
+            raise ClusterError(str(error.cause)) from error
         member = self.members[bundle] = self._member(bundle, handle)
         try:
             await self._greet(member)
@@ -166,7 +171,9 @@ class Domain:
         return member
 
     async def _greet(self, member: Member) -> About:
-        about: About = await asyncio.wait_for(member.handle.about.remote(), ARRIVE_TIMEOUT_S)
+        about: About = await asyncio.wait_for(
+            member.handle.about.remote(), ARRIVE_TIMEOUT_S + ARRIVE_EACH_S * self.width
+        )
         member.pid, member.node = about.pid, about.node
         return about
 

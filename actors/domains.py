@@ -131,7 +131,8 @@ class Domains:
                         raise
                     start = domain.renew
         except ClusterError as error:
-            await self._lose(domain, str(error))
+            if domain.phase != "closing":
+                await self._lose(domain, str(error))
             return
         if self._least_are_ready():
             self.started.set()

@@ -18,6 +18,7 @@ from actors.sleeper import RemoteSleeper
 from actors.spec import PoolSpec
 from actors.worker import RemoteWorker
 from cluster import placement
+from cluster.errors import ClusterError
 from cluster.placement import Market
 
 log = logging.getLogger("pabcast.keeper")
@@ -62,15 +63,20 @@ class Keeper:
             self._markets[domain] = market
             reserve = placement.place(self._spec.demand, PLACE_TIMEOUT_S, market)
             self._placing[domain] = asyncio.ensure_future(reserve)
+        placing = self._placing[domain]
         try:
-            await asyncio.shield(self._placing[domain])
-        except BaseException:
-            if self._placing[domain].done():
+            await asyncio.shield(placing)
+        except asyncio.CancelledError:
+            raise ClusterError(f"domain {domain} was given back before it was there") from None
+        except ClusterError:
+            if self._placing.get(domain) is placing:
                 self._forget(domain)
             raise
 
     async def launch(self, domain: int, bundle: int) -> Any:
         """Kill what is left of the worker in a bundle and start a fresh one; its handle."""
+        if domain not in self._placing:
+            raise ClusterError(f"domain {domain} was given back")
         group = await self._placing[domain]
         handles = self._handles.setdefault(domain, {})
         _kill(handles.pop(bundle, None))

@@ -93,6 +93,8 @@ class RankWatch:
     async def _ask(self, rank: int) -> None:
         seen, handle = self._seen[rank], self._members[rank].handle
         while True:
+            # Short videos end before they are asked.
+            await asyncio.sleep(_ASK_S)
             try:
                 progress = await handle.progress.remote()
                 if progress.ticket == self._order.ticket and progress.snapshot > _last(seen):
@@ -104,7 +106,6 @@ class RankWatch:
             seen.heard_s = self.now()
             if progress.ticket == self._order.ticket and progress.steps != seen.steps:
                 seen.steps, seen.moved_s = progress.steps, seen.heard_s
-            await asyncio.sleep(_ASK_S)
 
     def _name(self, rank: int) -> str:
         member = self._members[rank]

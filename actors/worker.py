@@ -239,5 +239,5 @@ def _address() -> str:
     return address
 
 
-_THREADS: Any = {"concurrency_groups": {"run": 1, "control": 4}}
-RemoteWorker: Any = ray.remote(**_THREADS)(Worker)
+THREADS: Any = {"concurrency_groups": {"run": 1, "control": 4}}
+RemoteWorker: Any = ray.remote(**THREADS)(Worker)

@@ -3,12 +3,16 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import diffusers
 import torch
+import torch.distributed as dist
 
+from actors.engine.card import ModelCard
 from actors.engine.engine import Engine
 from actors.engine.link import Link, measure_link
+from actors.engine.local_gang import run_gang
 from actors.engine.request import VideoRequest
 from actors.engine.sampling_times import fresh_scheduler
 from actors.engine.stopwatch import Stopwatch
@@ -22,13 +26,17 @@ from cluster.shape import Shape
 from cluster.workload import Workload
 
 PROMPT = "a red circle moving left over a black background"
+ROUNDS = 2
+"""How often a check makes its videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A shape that was not measured: what was predicted for it, and what it took."""
+    """A video that was not measured: what was predicted for it, and what it took."""
 
     shape: Shape
+    width: int
+    """Of its gang."""
     pab: str
     predicted_s: float
     """Of the denoising."""
@@ -48,23 +56,25 @@ def calibrate(
 ) -> Calibration:
     """Fit the rates of `engine`'s device over `shapes`, each with the width of the gang whose rank 0 is timed.
 
-    The link of CPU workers is measured between two processes; that of a GPU is as `gpu` says.
+    The link of CPU workers is measured between two processes at the same shapes; that of a GPU is as `gpu` says.
     """
+    on_cpu = engine.device.type == "cpu"
     found = Stopwatch(engine).measure(list(shapes), on_done)
     assumed = assume(gpu, engine.dtype.itemsize)
     link = Link(latency_s=assumed.link_latency_s, bytes_per_s=assumed.link_bytes_per_s)
-    if engine.device.type == "cpu":
-        link = measure_link()
+    if on_cpu:
+        link = measure_link(engine, list(dict.fromkeys(shape for shape, _ in shapes)))
+    fit = partial(fit_rate, overlapped=not on_cpu)
     return Calibration(
         device=_device_name(engine.device),
         dtype=str(engine.dtype).removeprefix("torch."),
         measured=True,
-        spatial=fit_rate(found.kinds["spatial"]),
-        temporal=fit_rate(found.kinds["temporal"]),
-        cross=fit_rate(found.kinds["cross"]),
-        base=fit_rate(found.base),
+        spatial=fit(found.kinds["spatial"]),
+        temporal=fit(found.kinds["temporal"]),
+        cross=fit(found.kinds["cross"]),
+        base=fit(found.base),
         text_s=found.text_s,
-        decode=fit_rate(found.decode),
+        decode=fit(found.decode),
         link_latency_s=link.latency_s,
         link_bytes_per_s=link.bytes_per_s,
         how=f"torch {torch.__version__}, diffusers {diffusers.__version__}, Python {platform.python_version()}; "
@@ -72,32 +82,60 @@ def calibrate(
     )
 
 
-def check(engine: Engine, calibration: Calibration, shape: Shape, pab: PabConfig, steps: int) -> Check:
-    """Make a video of `shape` on one worker and compare."""
-    request = VideoRequest(
+def check(
+    engine: Engine, calibration: Calibration, shape: Shape, width: int, pabs: Sequence[PabConfig], steps: int
+) -> list[Check]:
+    """Make a video of `shape` with each of `pabs` on a gang of `width` and compare.
+
+    More than one worker are processes of this machine, on the CPU.
+    """
+    requests = [_request(engine.card, shape, pab, steps) for pab in pabs]
+    if width == 1:
+        measured = _denoise_seconds(engine, None, requests)
+    else:
+        measured = run_gang(engine, width, partial(_denoise_seconds, requests=requests))
+    times = fresh_scheduler(engine.scheduler, steps, torch.device("cpu")).timesteps.tolist()
+    return [
+        Check(
+            shape=shape,
+            width=width,
+            pab=pab.text(),
+            predicted_s=predict(_workload(engine, shape, pab, times), width, calibration).denoise_s,
+            measured_s=seconds,
+        )
+        for pab, seconds in zip(pabs, measured, strict=True)
+    ]
+
+
+def _denoise_seconds(engine: Engine, group: dist.ProcessGroup | None, requests: Sequence[VideoRequest]) -> list[float]:
+    """The best of two of each, taken in turns; every rank of `group` calls this."""
+    rounds = [
+        [engine.generate(request, group=group).report.denoise_seconds for request in requests] for _ in range(ROUNDS)
+    ]
+    return [min(seconds) for seconds in zip(*rounds, strict=True)]
+
+
+def _request(card: ModelCard, shape: Shape, pab: PabConfig, steps: int) -> VideoRequest:
+    return VideoRequest(
         prompt=PROMPT,
         height=shape.height,
         width=shape.width,
         num_frames=shape.num_frames,
         steps=steps,
         guidance_scale=4.0,
-        model=engine.card.path,
-        model_revision=engine.card.revision,
+        model=card.path,
+        model_revision=card.revision,
         pab=pab,
     )
-    times = fresh_scheduler(engine.scheduler, steps, torch.device("cpu")).timesteps.tolist()
-    workload = Workload(
+
+
+def _workload(engine: Engine, shape: Shape, pab: PabConfig, times: Sequence[float]) -> Workload:
+    return Workload(
         numbers=engine.card.numbers,
         shape=shape,
         schedule=BroadcastSchedule.build(pab, times),
         element_bytes=engine.dtype.itemsize,
         prompt_tokens=len(PROMPT) + 1,
-    )
-    return Check(
-        shape=shape,
-        pab=pab.text(),
-        predicted_s=predict(workload, 1, calibration).denoise_s,
-        measured_s=min(engine.generate(request).report.denoise_seconds for _ in range(2)),
     )
 
 

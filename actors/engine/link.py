@@ -1,55 +1,77 @@
-"""How fast two processes of this machine exchange tensors over gloo."""
+"""What the exchanges of a gang of this machine's processes take, over gloo."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
+from statistics import fmean
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
-_SIZES = (1 << 10, 1 << 22, 1 << 24)
-"""Bytes that a rank hands to one all-to-all."""
+from actors.engine.engine import Engine
+from actors.engine.local_gang import run_gang
+from actors.engine.sequence import FrameParallel
+from actors.engine.stopwatch import Exchange, Stopwatch
+from cluster.shape import Shape
+
+_SIZES = (1 << 20, 1 << 22)
+"""Bytes that a rank hands to one exchange, for the slope."""
 _ROUNDS = 12
+_TURNS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """A line through the times of all-to-alls."""
+    """A line through the times of exchanges."""
 
     latency_s: float
+    """Beside what the bytes take: waiting for the slower rank and being woken are in it."""
     bytes_per_s: float
-    """Of what leaves the rank: half of what it hands over, as there are two."""
+    """Of what leaves the rank, cutting and joining it included: half of what it hands over, as there are two."""
 
 
-def measure_link() -> Link:
-    """Time all-to-alls of several sizes between two processes; the best of a dozen of each."""
-    with TemporaryDirectory() as folder:
-        spawn(_rank, (folder,), nprocs=2)
-        seconds = torch.load(Path(folder) / "seconds.pt", weights_only=True)
-    smallest, *larger = seconds
-    rates = [size / 2 / max(taken - smallest, 1e-9) for size, taken in zip(_SIZES[1:], larger, strict=True)]
-    return Link(latency_s=smallest, bytes_per_s=min(rates))
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    slope_s: list[float]
+    """One exchange of each of `_SIZES`, nothing between them."""
+    steps: list[Exchange]
+    """Those of a step of each shape."""
 
 
-def _rank(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    seconds = [_best(size) for size in _SIZES]
-    if rank == 0:
-        torch.save(seconds, Path(folder) / "seconds.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+def measure_link(engine: Engine, shapes: Sequence[Shape]) -> Link:
+    """Time the exchanges of two processes with the model of `engine`.
+
+    Exchange after exchange, bare, shows what a byte takes. What an exchange takes beside is measured where it
+    happens, in the steps of `shapes`: a rank that has just computed finds the other a little earlier or later, its
+    core asleep and its caches full of other things, which a loop of exchanges never does (on two cores, 1 to 2
+    milliseconds against 0.2).
+    """
+    measured = run_gang(engine, 2, partial(_measure, shapes=tuple(shapes)))
+    (small, large), (fast, slow) = _SIZES, measured.slope_s
+    bytes_per_s = (large - small) / 2 / max(slow - fast, 1e-9)
+    rest = [exchange.seconds - exchange.bytes / 2 / bytes_per_s for exchange in measured.steps]
+    return Link(latency_s=max(fmean(rest), 0.0), bytes_per_s=bytes_per_s)
 
 
-def _best(size: int) -> float:
-    sent = torch.zeros(size // 4)
-    got = torch.empty_like(sent)
+def _measure(engine: Engine, group: dist.ProcessGroup, shapes: Sequence[Shape]) -> _Measured:
+    stopwatch = Stopwatch(engine, repeats=_TURNS)
+    return _Measured(
+        slope_s=[_bare(size, group) for size in _SIZES],
+        steps=[stopwatch.exchange(shape, group) for shape in shapes],
+    )
+
+
+def _bare(size: int, group: dist.ProcessGroup) -> float:
+    """Seconds of one exchange of `size` bytes, there and back taken together, the best of a dozen."""
+    frames, hidden = 16, 256
+    patches = size // (frames // 2 * hidden * 4)
+    parallel = FrameParallel(frames, group)
+    x_BtSD = torch.ones(1, frames // 2, patches, hidden)
     taken = []
     for _ in range(_ROUNDS):
-        dist.barrier()
+        dist.barrier(group)
         begun = time.perf_counter()
-        dist.all_to_all_single(got, sent)
-        taken.append(time.perf_counter() - begun)
+        parallel.to_frames(parallel.to_patches(x_BtSD), patches)
+        taken.append((time.perf_counter() - begun) / 2)
     return min(taken)

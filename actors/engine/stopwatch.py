@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
 
 import torch
+import torch.distributed as dist
 
 from actors.engine.decode import decode_frames
 from actors.engine.engine import Engine
 from actors.engine.guidance import GuidedDenoiser
+from actors.engine.sequence import FrameParallel
 from actors.engine.shard import LoneShard
 from cluster.pab import KINDS, Kind, PabConfig
 from cluster.rate import Timing
@@ -31,6 +34,16 @@ class Timings:
     base: list[Timing]
     decode: list[Timing]
     text_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One all-to-all of a gang's step, in the mean of the step's."""
+
+    seconds: float
+    """What it adds to the step, whatever the reason."""
+    bytes: float
+    """What rank 0 hands to it."""
 
 
 class Stopwatch:
@@ -62,12 +75,35 @@ class Stopwatch:
         return found
 
     @torch.no_grad()
+    def exchange(self, shape: Shape, group: dist.ProcessGroup) -> Exchange:
+        """Time the exchanges of a step of `shape` in which everything computes; every rank of `group` calls this.
+
+        A step of the gang and one without the exchanges take turns, all ranks computing in both; the median
+        difference is what the exchanges add.
+        """
+        frames = self._engine.card.numbers.latent_frames(shape)
+        gang, lone = FrameParallel(frames, group), LoneShard(frames, group.size())
+        turns = [self._steps(shape, parallel, frozenset(ATTENTION)) for parallel in (gang, lone)]
+        for steps in turns:
+            next(steps)()
+        added = []
+        for with_exchanges, without in zip(*turns, strict=True):
+            taken = []
+            for step in (with_exchanges, without):
+                dist.barrier(group)
+                taken += self._timed(iter([step]))
+            added.append(taken[0] - taken[1])
+        calls = gang.all_to_all.calls / (len(added) + 1)
+        return Exchange(seconds=median(added) / calls, bytes=gang.all_to_all.bytes / gang.all_to_all.calls)
+
+    @torch.no_grad()
     def _step_seconds(self, shape: Shape, width: int) -> dict[frozenset[Kind], float]:
         """Seconds of a step in which no attention computes, and of those in which one kind does.
 
         They take turns, so that whatever else slows the device down slows all of them.
         """
-        turns = {kinds: self._steps(shape, width, kinds) for kinds in _ALONE}
+        lone = LoneShard(self._engine.card.numbers.latent_frames(shape), width)
+        turns = {kinds: self._steps(shape, lone, kinds) for kinds in _ALONE}
         for steps in turns.values():
             next(steps)()
             next(steps)()
@@ -77,14 +113,16 @@ class Stopwatch:
                 taken[kinds] += self._timed(iter([next(steps)]))
         return {kinds: min(seconds) for kinds, seconds in taken.items()}
 
-    def _steps(self, shape: Shape, width: int, computing: frozenset[Kind]) -> Iterator[Callable[[], object]]:
+    def _steps(
+        self, shape: Shape, parallel: FrameParallel, computing: frozenset[Kind]
+    ) -> Iterator[Callable[[], object]]:
         """Steps of one run, of which all but the first compute the attention of `computing` only."""
         work = self._workload(shape, computing)
-        parallel = LoneShard(work.numbers.latent_frames(shape), width)
         denoiser = self._denoiser(work)
         scale = work.numbers.vae.scale
+        frames = parallel.frames.stop - parallel.frames.start
         latents = torch.randn(
-            (1, work.numbers.latent_channels, parallel.frames.stop, shape.height // scale, shape.width // scale),
+            (1, work.numbers.latent_channels, frames, shape.height // scale, shape.width // scale),
             device=self._engine.device,
             dtype=self._engine.dtype,
         )
