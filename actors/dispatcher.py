@@ -224,6 +224,7 @@ class Dispatcher:
             return Outcome(error=Cancelled(f"{job.order.title} was cancelled before it began"))
         begun = time.monotonic()
         job.start(begun)
+        self.clock.size(self.domains.ready_workers, begun)
         self.clock.lease(gang.name, gang.width, begun)
         try:
             outcome = await gang.run(job.order)
