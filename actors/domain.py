@@ -22,7 +22,7 @@ ARRIVE_EACH_S = 2.0
 """and how much longer for each other one of its domain that starts at the same time."""
 LOAD_TIMEOUT_S = 1800.0
 """How long a model may take to load."""
-REPLACE_TRIES = 3
+START_TRIES = 3
 _DEATH_TIMEOUT_S = 5.0
 
 Phase = Literal["pending", "starting", "ready", "renewing", "draining", "closing"]
@@ -30,6 +30,10 @@ Phase = Literal["pending", "starting", "ready", "renewing", "draining", "closing
 
 class BundleLost(ClusterError):
     """A worker cannot start in its bundle, so that the whole placement group must be renewed."""
+
+
+class WorkerLost(ClusterError):
+    """A worker's process ended while it loaded its model."""
 
 
 class Domain:
@@ -61,7 +65,7 @@ class Domain:
 
         Raises:
             BundleLost: a process did not start in its bundle; `renew`.
-            ClusterError: the cluster cannot hold the workers, or one cannot load the model.
+            ClusterError: the cluster cannot hold the workers, one cannot load the model, or dies of it three times.
         """
         try:
             await self._keeper.place.remote(self.name, self.market)
@@ -70,7 +74,7 @@ class Domain:
         self.placed_s = self.placed_s or time.monotonic()
         self.phase = "starting"
         # All processes at once: an interpreter, torch and the weights take seconds each.
-        starts = (self._start(bundle) for bundle in range(self.width))
+        starts = (self._start_again(bundle, WorkerLost) for bundle in range(self.width))
         fresh = await asyncio.gather(*starts, return_exceptions=True)
         failures = [failure for failure in fresh if isinstance(failure, BaseException)]
         if failures:
@@ -99,14 +103,7 @@ class Domain:
             BundleLost: no process starts there; `renew` the domain.
             ClusterError: the model cannot be loaded, tried three times.
         """
-        for _ in range(REPLACE_TRIES - 1):
-            try:
-                return await self._start(bundle)
-            except BundleLost:
-                raise
-            except ClusterError as error:
-                log.warning("%s", error)
-        return await self._start(bundle)
+        return await self._start_again(bundle, ClusterError)
 
     async def renew(self) -> None:
         """Give all bundles back, reserve them anew and load every model again; raises as `start`."""
@@ -150,6 +147,17 @@ class Domain:
         self.idle_since_s = time.monotonic()
         self.phase = "ready"
 
+    async def _start_again(self, bundle: int, passing: type[ClusterError]) -> Member:
+        """Start a worker, three times if its problem may pass; without a bundle it does not."""
+        for _ in range(START_TRIES - 1):
+            try:
+                return await self._start(bundle)
+            except BundleLost:
+                raise
+            except passing as error:
+                log.warning("%s", error)
+        return await self._start(bundle)
+
     async def _start(self, bundle: int) -> Member:
         try:
             handle = await self._keeper.launch.remote(self.name, bundle)
@@ -163,7 +171,7 @@ class Domain:
             arrived = f"in pid {member.pid} on node {member.node[:8]}" if member.pid else "in its bundle"
             member.kill()
             what = str(error).strip().splitlines()[:1] or ["it took too long"]
-            kind = ClusterError if member.pid else BundleLost
+            kind = _kind_of(error) if member.pid else BundleLost
             raise kind(f"worker {member.index} did not start {arrived}: {what[0]}") from error
         if problem:
             raise ClusterError(f"worker {member.index} on node {member.node[:8]}: {problem}")
@@ -179,6 +187,10 @@ class Domain:
 
     def _member(self, bundle: int, handle: Any) -> Member:
         return Member(index=self.name * self.width + bundle, domain=self.name, bundle=bundle, handle=handle)
+
+
+def _kind_of(error: BaseException) -> type[ClusterError]:
+    return WorkerLost if isinstance(error, ray.exceptions.RayActorError) else ClusterError
 
 
 async def _death(member: Member) -> None:

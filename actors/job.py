@@ -73,10 +73,12 @@ class Job:
         return True
 
     def left_s(self, now: float) -> Mapping[int, float]:
-        """Predicted seconds to its end at every width that it may move to, from how it has gone so far."""
-        gang, seconds = self.gang, self.order.seconds
-        if gang is None or gang.watch is None or self.started_s is None or gang.width not in seconds:
+        """Predicted seconds to its end, at its width and those that it may move to, from how it has gone so far."""
+        gang = self.gang
+        if gang is None or gang.watch is None or self.started_s is None:
             return {}
+        # At its own width the prediction cancels out.
+        seconds = self.order.seconds if gang.width in self.order.seconds else {gang.width: 1.0}
         first = self.order.resume.step if self.order.resume else 0
         done = gang.watch.steps - first
         if done < 2:

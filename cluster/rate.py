@@ -1,7 +1,7 @@
-"""How long a device takes for some work: a floor, and a line above it, fitted to measurements."""
+"""How long a device takes for some work: a line with a floor or a start, fitted to measurements."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -10,17 +10,19 @@ import numpy.typing as npt
 from cluster.workload import SiteWork
 
 Floats = npt.NDArray[np.float64]
-_FEATURES = ("per_projection_s", "per_core_s", "per_element_s")
+_FEATURES = ("per_projection_s", "per_core_s", "per_element_s", "start_s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """Seconds of a piece of work: ``max(floor, a * projections + b * core + c * elements)``.
+    """Seconds of a piece of work: ``max(floor, start + a * projections + b * core + c * elements)``.
 
-    The floor is what launching it takes, however small it is.
+    What it takes however small it is, is the floor where launching goes on beside the computing (a GPU), and the
+    start where one comes after the other (a CPU).
     """
 
     floor_s: float = 0.0
+    start_s: float = 0.0
     per_projection_s: float = 0.0
     """Seconds an operation of matrix products with weights."""
     per_core_s: float = 0.0
@@ -33,9 +35,8 @@ class Rate:
         return max(self.floor_s, self._line(work))
 
     def _line(self, work: SiteWork) -> float:
-        return (
-            self.per_projection_s * work.projections + self.per_core_s * work.core + self.per_element_s * work.elements
-        )
+        sizes = _sizes(work)
+        return sum(getattr(self, name) * size for name, size in zip(_FEATURES, sizes, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,41 +47,48 @@ class Timing:
     seconds: float
 
 
-def fit_rate(timings: Sequence[Timing]) -> Rate:
+def fit_rate(timings: Sequence[Timing], *, overlapped: bool = True) -> Rate:
     """The rate with the least squared relative error over `timings`, no coefficient below zero.
 
-    Every split into a floor (the mean of the fastest, none at all included) and a line through the others is
-    tried; the floor is taken only where it explains what the line alone does not.
+    Where launching is `overlapped` with computing, every split into a floor (the mean of the fastest, none at all
+    included) and a line through the others is tried; the floor is taken only where it explains what the line alone
+    does not. Elsewhere the line has a start and no floor.
     """
     if not timings:
         raise ValueError("a rate needs at least one timing")
     ordered = sorted(timings, key=lambda timing: timing.seconds)
-    return min(_candidates(ordered), key=lambda rate: _error(rate, ordered))
+    candidates = _floors_and_lines(ordered) if overlapped else [_fit_line(ordered, _FEATURES)]
+    return min(candidates, key=lambda rate: _error(rate, ordered))
 
 
-def _candidates(ordered: Sequence[Timing]) -> Iterator[Rate]:
+def _floors_and_lines(ordered: Sequence[Timing]) -> Iterator[Rate]:
     for fastest in range(len(ordered)):
         floor = float(np.mean([timing.seconds for timing in ordered[:fastest]])) if fastest else 0.0
-        yield _fit_line(ordered[fastest:], floor)
+        yield replace(_fit_line(ordered[fastest:], _FEATURES[:3]), floor_s=floor)
 
 
-def _fit_line(timings: Sequence[Timing], floor: float) -> Rate:
-    """Least squares of relative errors, by trying which coefficients are zero: there are three."""
-    works = [timing.work for timing in timings]
-    table = np.array([[work.projections, work.core, work.elements] for work in works], dtype=float)
+def _fit_line(timings: Sequence[Timing], features: Sequence[str]) -> Rate:
+    """Least squares of relative errors, by trying which coefficients are zero: there are four at most."""
+    table = np.array([_sizes(timing.work)[: len(features)] for timing in timings], dtype=float)
     table /= np.array([[timing.seconds] for timing in timings])
-    best, least = np.zeros(3), float("inf")
-    for count in range(1, min(3, len(timings)) + 1):
-        for columns in combinations(range(3), count):
+    best, least = np.zeros(len(features)), float("inf")
+    for count in range(1, min(len(features), len(timings)) + 1):
+        for chosen in combinations(range(len(features)), count):
+            columns = list(chosen)
             if not table[:, columns].any(axis=0).all():
                 continue
             scale = table[:, columns].max(axis=0)
             found = np.linalg.lstsq(table[:, columns] / scale, np.ones(len(timings)), rcond=None)[0] / scale
             error = float(np.square(table[:, columns] @ found - 1).sum())
             if (found >= 0).all() and error < least - 1e-12:
-                best, least = np.zeros(3), error
-                best[list(columns)] = found
-    return Rate(floor_s=floor, **dict(zip(_FEATURES, best.tolist(), strict=True)))
+                best, least = np.zeros(len(features)), error
+                best[columns] = found
+    return Rate(**dict(zip(features, best.tolist(), strict=True)))
+
+
+def _sizes(work: SiteWork) -> tuple[int, ...]:
+    """What `_FEATURES` are multiplied by."""
+    return (work.projections, work.core, work.elements, 1)
 
 
 def _error(rate: Rate, timings: Sequence[Timing]) -> float:

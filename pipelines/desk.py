@@ -39,6 +39,10 @@ class Desk(Ledger):
         self._closed = True
         self._pool = None
 
+    def open_samples(self) -> int:
+        """Samples that were read and have no outcome; none count once the run is stopping, lest a reader wait."""
+        return 0 if self._closed else self.counts().open
+
     def look(self) -> tuple[LedgerCounts, bool]:
         """The counts so far, and whether somebody has asked for a pool."""
         return self.counts(), self._wanted

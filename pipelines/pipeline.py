@@ -14,6 +14,7 @@ from pipelines.gpus import gpu_of
 from pipelines.job_check import CheckedJob
 from pipelines.prompt_source import PromptSource
 from pipelines.ray_session import quiet_ray_data
+from pipelines.read_gate import ReadGate
 from pipelines.submitter import Submitter, SubmitterSetup
 from pipelines.width_policy import WidthPolicy
 
@@ -57,7 +58,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),
     )
-    source = PromptSource(job.input.store, job.input.files, job.input.format)
+    source = PromptSource(job.input.store, job.input.files, job.input.format, ReadGate(desk.actor))
     readers = min(READERS, len(job.input.files))
     rows = ray.data.read_datasource(source, num_cpus=NO_CPUS, concurrency=readers)
     rows.context.target_max_block_size = BLOCK_BYTES

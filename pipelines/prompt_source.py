@@ -11,6 +11,7 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from pipelines.prompt_formats import PromptRow, read_format
+from pipelines.read_gate import ReadGate
 from pipelines.store import Store, StoredObject
 
 SCHEMA = pa.schema(
@@ -27,8 +28,9 @@ class PromptSource(Datasource):
     Not a `FileBasedDatasource`: the files come through our own stores, whose retries and errors they share.
     """
 
-    def __init__(self, store: Store, files: Sequence[StoredObject], format_: str) -> None:
+    def __init__(self, store: Store, files: Sequence[StoredObject], format_: str, gate: ReadGate | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._gate = gate
         self._store = store
         self._files = tuple(files)
         self._format = format_
@@ -53,7 +55,7 @@ class PromptSource(Datasource):
         parts = [self._files[first : first + share] for first in range(0, len(self._files), share)]
         return [
             ReadTask(
-                partial(_read_files, self._store, [item.key for item in part], self._format),
+                partial(_read_slowly, self._gate, self._store, [item.key for item in part], self._format),
                 BlockMetadata(
                     num_rows=None,
                     size_bytes=sum(item.size for item in part),
@@ -65,6 +67,14 @@ class PromptSource(Datasource):
             )
             for part in parts
         ]
+
+
+def _read_slowly(gate: ReadGate | None, store: Store, keys: Sequence[str], format_: str) -> Iterator[pa.Table]:
+    """The tables, each when the gate lets it through."""
+    for table in _read_files(store, keys, format_):
+        if gate:
+            gate.wait()
+        yield table
 
 
 def _read_files(store: Store, keys: Sequence[str], format_: str) -> Iterator[pa.Table]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.errors import ConfigError
+from pipelines.commands.bench_elastic import elastic
+from pipelines.commands.bench_pool import pool
+from pipelines.commands.bench_reshape import reshape
 from pipelines.commands.calibrate import calibrate
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.models import find_model, read_card
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 bench = typer.Typer(no_args_is_help=True, help="Measure: every figure with its alternative, in one run.")
 
 bench.command()(calibrate)
+bench.command()(elastic)
+bench.command()(pool)
+bench.command()(reshape)
 
 PRESETS = ("pab246", "pab357", "pab579")
 

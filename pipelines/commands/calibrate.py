@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from actors.engine import Engine
     from actors.engine.calibrate import Check
 
-MEASURED = "64x64/4,64x64,96x96,128x128/2"
+MEASURED = "64x64/4,64x64/2,64x64,128x128/2"
+CHECKED = "64x96,64x96/2"
 
 
 def calibrate(
@@ -27,7 +28,9 @@ def calibrate(
     shapes: Annotated[
         str, typer.Option("--shapes", help="What to measure: WxH, or WxH/N for the share of a rank of a gang of N.")
     ] = MEASURED,
-    checks: Annotated[str, typer.Option("--checks", help="Shapes to predict and then measure, as WxH,WxH.")] = "64x96",
+    checks: Annotated[
+        str, typer.Option("--checks", help="What to predict and then measure: WxH, or WxH/N for a gang of N.")
+    ] = CHECKED,
     steps: Annotated[int, typer.Option("--steps", help="Denoising steps of a check.")] = 12,
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to measure.")] = "cpu",
     dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="In what.")] = "float32",
@@ -40,7 +43,7 @@ def calibrate(
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
-    """Measure this device's steps at a few shapes, and check what they predict at others.
+    """Measure this device's steps at a few shapes, and check what they predict for others and for gangs.
 
     `calibration=FILE` makes `pabcast plan` and a job's `gang.width=auto` use the result.
 
@@ -49,22 +52,39 @@ def calibrate(
     known, spec = known_model(model), find_gpu(gpu)
     frames = 16 if known.numbers is None else known.numbers.num_frames
     measured = [_read_shape(text, frames) for text in shapes.split(",")]
-    checked = [_read_shape(text, frames)[0] for text in checks.split(",") if text]
+    checked = [_read_shape(text, frames) for text in checks.split(",") if text]
+    _check_processes(device, max((width for _, width in checked), default=1))
     from actors.engine.calibrate import calibrate as measure
     from actors.engine.calibrate import check
 
     engine = _engine(known, device, dtype, threads, random_weights=random_weights)
+    for shape, width in measured + checked:
+        _check_width(engine, shape, width)
     with counting("shapes", len(measured)) as advance:
         found = measure(engine, measured, spec, advance)
     save_calibration(found, out)
-    results = [
-        check(engine, found, shape, read_pab(pab, "--pab"), steps) for shape in checked for pab in ("off", "pab246")
-    ]
+    pabs = [read_pab(pab, "--pab") for pab in ("off", "pab246")]
+    results = [result for shape, width in checked for result in check(engine, found, shape, width, pabs, steps)]
     tell(f"{found.device}, {found.dtype}: kept in {out}", as_json=as_json)
     for result in results:
         tell(_spell(result), as_json=as_json)
     if as_json:
         print_json({"calibration": asdict(found), "checks": [_plain(result) for result in results]})
+
+
+def _check_processes(device: str, width: int) -> None:
+    if device == "cuda" and width > 1:
+        raise ConfigError(
+            f"--checks has a gang of {width} and --device is cuda; gangs are checked on the CPU only, "
+            "so leave the /N out or use --device cpu"
+        )
+
+
+def _check_width(engine: "Engine", shape: Shape, width: int) -> None:
+    engine.card.numbers.check(shape)
+    legal = engine.card.numbers.legal_widths(shape)
+    if width not in legal:
+        raise ConfigError(f"a gang of {width} cannot share {shape}; its legal widths are 1 to {legal[-1]}")
 
 
 def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_weights: bool) -> "Engine":
@@ -91,7 +111,7 @@ def _read_shape(text: str, num_frames: int) -> tuple[Shape, int]:
 
 def _spell(result: "Check") -> str:
     return (
-        f"{result.shape}, {result.pab}: denoising predicted {result.predicted_s:.3f} s, "
+        f"{result.shape} on {result.width}, {result.pab}: denoising predicted {result.predicted_s:.3f} s, "
         f"took {result.measured_s:.3f} s, ratio {result.ratio:.3f}"
     )
 
@@ -100,6 +120,7 @@ def _plain(result: "Check") -> dict[str, Any]:
     return {
         "size": f"{result.shape.width}x{result.shape.height}",
         "num_frames": result.shape.num_frames,
+        "width": result.width,
         "pab": result.pab,
         "predicted_s": result.predicted_s,
         "measured_s": result.measured_s,

@@ -29,6 +29,15 @@ def test_what_was_measured_without_error_is_predicted_without_error(rate):
     assert found.seconds(unseen) == pytest.approx(rate.seconds(unseen), rel=1e-6)
 
 
+def test_where_launching_is_not_overlapped_a_start_is_found_and_no_floor():
+    rate = Rate(start_s=1e-3, per_projection_s=1e-12, per_core_s=2e-12)
+    found = fit_rate(timed(rate, WORKS), overlapped=False)
+    unseen = SiteWork(projections=3 * 10**9, core=10**9, elements=4 * 10**5)
+    assert found.seconds(unseen) == pytest.approx(rate.seconds(unseen), rel=1e-6)
+    assert found.start_s == pytest.approx(1e-3, rel=1e-3)
+    assert found.floor_s == 0
+
+
 def test_no_coefficient_is_below_zero_even_if_a_larger_work_was_faster():
     timings = [Timing(work=WORKS[1], seconds=1.0), Timing(work=WORKS[2], seconds=0.5)]
     found = fit_rate(timings)

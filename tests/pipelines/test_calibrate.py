@@ -11,24 +11,31 @@ from pipelines.gpus import load_calibration
 
 
 @pytest.mark.slow
-def test_a_calibration_is_kept_and_its_checks_are_told(tmp_path: Path) -> None:
+def test_a_calibration_is_kept_and_its_checks_of_one_worker_and_of_a_gang_are_told(tmp_path: Path) -> None:
     file = tmp_path / "cpu.json"
-    words = ["bench", "calibrate", "--shapes", "64x64/4,64x64", "--checks", "64x64", "--steps", "2", "--out", str(file)]
-    result = CliRunner().invoke(app, [*words, "--json"])
+    words = ["bench", "calibrate", "--shapes", "64x64/4,64x64", "--checks", "64x64,64x64/2", "--steps", "2"]
+    result = CliRunner().invoke(app, [*words, "--out", str(file), "--json"])
     assert result.exit_code == 0, result.stderr
     said = json.loads(result.stdout.splitlines()[-1])
     kept = load_calibration(str(file))
     assert kept.measured
     assert kept.base.per_projection_s + kept.base.per_core_s + kept.base.per_element_s > 0
     assert kept.link_bytes_per_s > 0
-    assert [check["pab"].split(",")[0] for check in said["checks"]] == ["off", "spatial=2"]
+    told = [(check["width"], check["pab"].split(",")[0]) for check in said["checks"]]
+    assert told == [(1, "off"), (1, "spatial=2"), (2, "off"), (2, "spatial=2")]
     assert all(check["predicted_s"] > 0 and check["measured_s"] > 0 for check in said["checks"])
+    # A gang of two has half of the work, and what it sends; so coarse a bound holds however busy the machine is.
+    alone, _, shared, _ = (check["predicted_s"] for check in said["checks"])
+    assert 0.4 * alone < shared
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--shapes", "64"], "'64' is no shape"),
+        (["--checks", "64x96/2", "--device", "cuda"], "gangs are checked on the CPU only"),
+        (["--checks", "64x96/0"], "a gang of 0 cannot share"),
+        (["--checks", "64x96/17"], "its legal widths are 1 to 16"),
         (["--gpu", "h20"], "the nearest known one is h200"),
         (["--random-weights"], "has none for demo"),
     ],
