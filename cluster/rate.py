@@ -36,7 +36,7 @@ class Rate:
 
     def _line(self, work: SiteWork) -> float:
         sizes = _sizes(work)
-        return sum(getattr(self, name) * size for name, size in zip(_FEATURES, sizes, strict=True))
+        return float(sum(getattr(self, name) * size for name, size in zip(_FEATURES, sizes, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ class Stopwatch:
             next(steps)()
         added = []
         for with_exchanges, without in zip(*turns, strict=True):
-            taken = []
+            taken: list[float] = []
             for step in (with_exchanges, without):
                 dist.barrier(group)
                 taken += self._timed(iter([step]))
