@@ -76,15 +76,18 @@ class Scene:
 
     async def _events(self, video: "asyncio.Future[VideoResult]", home: str, before: PoolStatus) -> AsyncIterator[str]:
         """What has happened, each again and again, until all has."""
-        there = True
-        while there or not video.done():
+        there, replaced = True, False
+        while there or not replaced or not video.done():
             await asyncio.sleep(0.1)
             status = await self._status()
             if any(domain.phase == "draining" for domain in status.domains):
                 yield "draining"
             if status.handed_over > before.handed_over:
                 yield "left"
-            if any(domain.phase == "ready" for domain in status.domains if domain.name != before.domains[0].name):
+            replaced = any(
+                domain.phase == "ready" and domain.name != before.domains[0].name for domain in status.domains
+            )
+            if replaced:
                 yield "replaced"
             if video.done():
                 yield "ended"

@@ -24,6 +24,8 @@ RAYS_OWN = {
     "AutoscalingCoordinator": "ray::_AutoscalingCoordinatorActor",
 }
 """Actors that Ray Data starts once in a cluster and keeps, and their processes' titles."""
+NODES_OWN = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Processes of every node: those without work are kept for later."""
 
 
 class SoakCluster:
@@ -116,8 +118,7 @@ class SoakCluster:
             for name, group in placement_group_table().items()
             if group["state"] != "REMOVED"
         ]
-        # Ray keeps processes without work for later, and calls them so.
-        kept = ("ray::IDLE", *RAYS_OWN.values())
+        kept = (*NODES_OWN, *RAYS_OWN.values())
         busy = [
             f"process {process.pid} {title!r}"
             for process in self._marked()
@@ -138,9 +139,13 @@ class SoakCluster:
         return [process for process in psutil.process_iter() if process.pid != os.getpid() and self._is_marked(process)]
 
     def _is_marked(self, process: psutil.Process) -> bool:
+        """By its environment, which the title of a process may have overwritten, or by where its stderr goes."""
         try:
-            mark = process.environ().get(MARK)
-            return mark == os.environ[MARK] and process.status() != psutil.STATUS_ZOMBIE
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return process.environ().get(MARK) == os.environ[MARK] or self.folder in os.readlink(
+                f"/proc/{process.pid}/fd/2"
+            )
         except (psutil.Error, OSError):
             return False
 
