@@ -143,9 +143,8 @@ class SoakCluster:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return process.environ().get(MARK) == os.environ[MARK] or self.folder in os.readlink(
-                f"/proc/{process.pid}/fd/2"
-            )
+            stderr = str(Path(f"/proc/{process.pid}/fd/2").readlink())
+            return process.environ().get(MARK) == os.environ[MARK] or self.folder in stderr
         except (psutil.Error, OSError):
             return False
 
