@@ -11,8 +11,8 @@ import ray
 from actors.member import Member, in_order
 from actors.spec import PoolSpec
 from actors.worker import About
+from cluster.demand import Market
 from cluster.errors import ClusterError
-from cluster.placement import Market
 
 log = logging.getLogger("pabcast.domain")
 

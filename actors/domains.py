@@ -11,8 +11,8 @@ from actors.member import Member
 from actors.spec import PoolSpec
 from actors.tasks import Tasks
 from cluster.autoscaler import Backlog, DomainView, ScaleDecision, scale
+from cluster.demand import Market
 from cluster.errors import ClusterError
-from cluster.placement import Market
 
 log = logging.getLogger("pabcast.domains")
 

@@ -83,10 +83,11 @@ class Job:
         done = gang.watch.steps - first
         if done < 2:
             return {}
-        per_step = (now - self.started_s) / done
-        scale = per_step * self.order.steps / seconds[gang.width]
-        share = 1 - gang.watch.steps / self.order.steps
-        return {width: scale * share * predicted for width, predicted in seconds.items()}
+        seen_s = gang.watch.moved_s
+        per_step = (seen_s - self.started_s) / done
+        steps_left = max(0.0, self.order.steps - gang.watch.steps - (now - seen_s) / per_step)
+        own = per_step * steps_left / seconds[gang.width]
+        return {width: own * predicted for width, predicted in seconds.items()}
 
     def answer_of(self, gang: Gang, outcome: Outcome) -> Answer:
         """What `outcome` on `gang` is to its submitter."""

@@ -18,8 +18,8 @@ from actors.sleeper import RemoteSleeper
 from actors.spec import PoolSpec
 from actors.worker import RemoteWorker
 from cluster import placement
+from cluster.demand import Market
 from cluster.errors import ClusterError
-from cluster.placement import Market
 
 log = logging.getLogger("pabcast.keeper")
 

@@ -53,6 +53,11 @@ class RankWatch:
         return min(seen.steps for seen in self._seen)
 
     @property
+    def moved_s(self) -> float:
+        """When the last of them was seen to have finished its last step, on the clock of the watch."""
+        return max(seen.moved_s for seen in self._seen)
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """The latest one of which every rank's part is here."""
         return join_parts((part for seen in self._seen for part in seen.parts), len(self._seen))

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from cluster.autoscaler import ScalePolicy
+from cluster.demand import Demand
 from cluster.errors import ConfigError
-from cluster.placement import Demand
 from cluster.plan import Shares
 
 Device = Literal["auto", "cpu", "cuda"]

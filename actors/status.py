@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cluster.placement import Market
+from cluster.demand import Market
 from cluster.plan import Priority
 
 

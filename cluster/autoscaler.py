@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from cluster.demand import Market
 from cluster.errors import ConfigError
-from cluster.placement import Market
 
 Phase = Literal["pending", "starting", "ready", "draining"]
 """Of a domain: asked for; its workers load the model; they work; they end what they do and go."""

@@ -4,8 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
@@ -14,11 +13,9 @@ from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # type: ign
 from ray.experimental.internal_kv import internal_kv_get_gcs_client
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
+from cluster.demand import Demand, Market, Resources
 from cluster.errors import ClusterError
 
-Resources = dict[str, float]
-Market = Literal["any", "spot", "on_demand"]
-"""What kind of nodes a domain is asked from."""
 MARKET_LABEL = "ray.io/market-type"
 """Ray's own key; a node has it from `labels` of its node type (KubeRay: of its worker group) or from the environment
 variable RAY_NODE_MARKET_TYPE. The first version of Ray's autoscaler starts nodes without regard to it."""
@@ -26,23 +23,6 @@ _MARKET_LABELS: dict[Market, str] = {"spot": "spot", "on_demand": "on-demand"}
 
 _GRACE_S = 3.0
 """How long a cluster may still be starting before too few resources count as missing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demand:
-    """`workers` equal bundles of resources that belong together."""
-
-    workers: int
-    bundle: tuple[tuple[str, float], ...]
-
-    @property
-    def total(self) -> Resources:
-        """What all bundles take together."""
-        return {name: amount * self.workers for name, amount in self.bundle}
-
-    def __str__(self) -> str:
-        bundle = " + ".join(f"{amount:g} {name}" for name, amount in self.bundle)
-        return f"{self.workers} workers with {bundle} each"
 
 
 def missing(demand: Demand, have: Resources) -> Resources:

@@ -9,8 +9,9 @@ BYPASS_LIMIT = 8
 """How many starts a request's turn may be passed by."""
 LEAST_GAIN = 0.15
 """A running video moves for at least this share of the time it has left,"""
-LEAST_GAIN_S = 2.0
-"""and for at least so many seconds: moving redoes no step, but forms a group."""
+LEAST_GAIN_S = 1.0
+"""and for at least so many seconds, some twice what moving costs: it redoes no step, but forms a group and encodes the
+text again."""
 
 
 @dataclass(frozen=True, kw_only=True)

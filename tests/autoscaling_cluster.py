@@ -24,7 +24,8 @@ from ray._private.utils import set_kill_on_parent_death_linux
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
-from cluster.placement import Market, label_selector
+from cluster.demand import Market
+from cluster.placement import label_selector
 from tests.actors.test_pool_drivers import NO_TOKEN, ROOT, free_port
 
 RAY = str(Path(sys.executable).with_name("ray"))

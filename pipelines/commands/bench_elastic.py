@@ -124,7 +124,7 @@ def _draw(mix: "Mix", found: "Comparison", made: "list[Round]", plot: Path) -> N
     for one in found.standings:
         turn = median_round(made, one.name)
         title = f"gang.width={one.name}: {turn.seconds:.1f} s, workers {turn.busy_fraction:.0%} busy"
-        title += f", {turn.widened} moves to wider gangs" if turn.widened else ""
+        title += f", widened: {turn.widened}" if turn.widened else ""
         panels.append(Panel(title=title, seconds=turn.seconds, bars=bars_of(turn.spans, turn.looks)))
     draw_gangs(panels, mix.config.cluster.workers, _title(mix), plot)
 

@@ -1,7 +1,7 @@
-"""Drains the node of a pool's workers in mid-video, twice: `python -m tests.actors.drained_node MODEL`.
+"""Drains the node of a pool's workers in mid-video, twice: `python -m tests.actors.drained_node ADDRESS MODEL`.
 
-A cluster of its own: a head without CPUs and three nodes of two, each able to hold the pool's only domain. A line of
-JSON tells what became of each video, of its domain and of its node, and after how many seconds.
+In a cluster that can add nodes for the pool's only domain. A line of JSON tells what became of each video, of its
+domain and of its node, and after how many seconds.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from ray.util.placement_group import placement_group_table
 
@@ -124,20 +123,15 @@ async def play(address: str, pool: PoolClient, model: str) -> None:
     print(json.dumps({"video": "long", "identical": identical, **told}), flush=True)
 
 
-def main(model: str) -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    ray.init(address=cluster.address, log_to_driver=False)
-    for _ in range(3):
-        cluster.add_node(num_cpus=2)
+def main(address: str, model: str) -> None:
+    ray.init(address=address, log_to_driver=False)
     spec = PoolSpec(
         model=model, workers=2, device="cpu", threads_per_worker=1, elastic=POLICY, handover_margin_s=MARGIN_S
     )
     with PoolClient.connect(spec) as pool:
         pool.wait_ready(120)
-        asyncio.run(play(cluster.address, pool, model))
-    ray.shutdown()
-    cluster.shutdown()
+        asyncio.run(play(address, pool, model))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

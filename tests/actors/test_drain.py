@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.actors.test_pool_drivers import NO_TOKEN, ROOT
+from tests.actors.test_pool_drivers import ROOT
+from tests.autoscaling_cluster import AutoscalingCluster, NodeType
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 DEADLINE_S = 20
@@ -18,8 +19,13 @@ DEADLINE_S = 20
 @pytest.fixture(scope="module")
 def told(tiny_model: Path) -> Iterator[dict[str, Any]]:
     """What tests/actors/drained_node.py tells of its short and of its long video."""
-    command = [sys.executable, "-m", "tests.actors.drained_node", str(tiny_model)]
-    said = subprocess.run(command, cwd=ROOT, env=NO_TOKEN, stdout=subprocess.PIPE, text=True, timeout=500, check=True)
+    with AutoscalingCluster(NodeType(cpus=2, max_nodes=3)) as cluster:
+        command = [sys.executable, "-m", "tests.actors.drained_node", cluster.address, str(tiny_model)]
+        said = subprocess.run(
+            command, cwd=ROOT, env=cluster.environment, stdout=subprocess.PIPE, text=True, timeout=500, check=True
+        )
+        cluster.wait_for_nodes(0)
+    print(said.stdout)
     lines = [json.loads(line) for line in said.stdout.splitlines() if line.startswith('{"video"')]
     yield {line["video"]: line for line in lines}
 

@@ -14,9 +14,9 @@ import ray
 from ray.util.placement_group import placement_group_table
 
 from cluster import placement
+from cluster.demand import Demand
 from cluster.drain import draining_nodes
 from cluster.errors import ClusterError
-from cluster.placement import Demand
 
 
 class Grower:

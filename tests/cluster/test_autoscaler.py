@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.autoscaler import SETTLE_S, Backlog, DomainView, Phase, ScaleDecision, ScalePolicy, scale
+from cluster.demand import Market
 from cluster.errors import ConfigError
-from cluster.placement import Market
 
 POLICY = ScalePolicy(max_workers=8, min_workers=0, domain_workers=2)
 NOTHING = Backlog(requests=0, worker_seconds=0.0, widest=0)

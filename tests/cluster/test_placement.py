@@ -1,4 +1,5 @@
-from cluster.placement import Demand, bundles_that_fit, fits_one_node, missing, too_small
+from cluster.demand import Demand
+from cluster.placement import bundles_that_fit, fits_one_node, missing, too_small
 
 PAIR = Demand(workers=2, bundle=(("GPU", 1.0), ("CPU", 1.0)))
 

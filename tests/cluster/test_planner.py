@@ -129,7 +129,7 @@ def test_the_running_video_with_the_most_left_moves_to_the_idle_workers() -> Non
 
 
 def test_nothing_moves_for_a_small_gain_or_while_something_waits() -> None:
-    running = (RunningGang(gang=1, width=1, left_s={1: 3.0, 2: 1.6}),)
+    running = (RunningGang(gang=1, width=1, left_s={1: 1.8, 2: 0.9}),)
     assert plan([], [domain(3, running=running)]).widens == ()
     running = (RunningGang(gang=1, width=1, left_s={1: 30.0, 2: 16.0}),)
     assert plan(lines(4), [domain(3, running=running)]).widens == ()

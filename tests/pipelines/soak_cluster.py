@@ -139,12 +139,13 @@ class SoakCluster:
         return [process for process in psutil.process_iter() if process.pid != os.getpid() and self._is_marked(process)]
 
     def _is_marked(self, process: psutil.Process) -> bool:
-        """By its environment, which the title of a process may have overwritten, or by where its stderr goes."""
+        """By its environment, which a long title overwrites, or by the logs that it has open."""
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            stderr = str(Path(f"/proc/{process.pid}/fd/2").readlink())
-            return process.environ().get(MARK) == os.environ[MARK] or self.folder in stderr
+            if process.environ().get(MARK) == os.environ[MARK]:
+                return True
+            return any(file.path.startswith(f"{self.folder}/") for file in process.open_files())
         except (psutil.Error, OSError):
             return False
 
