@@ -25,7 +25,6 @@ def told(tiny_model: Path) -> Iterator[dict[str, Any]]:
             command, cwd=ROOT, env=cluster.environment, stdout=subprocess.PIPE, text=True, timeout=500, check=True
         )
         cluster.wait_for_nodes(0)
-    print(said.stdout)
     lines = [json.loads(line) for line in said.stdout.splitlines() if line.startswith('{"video"')]
     yield {line["video"]: line for line in lines}
 
