@@ -141,7 +141,8 @@ class Job:
         """Wait for so many commits and so long after that, or for the job's end."""
         while self.runs and self.commits() < commits:
             time.sleep(0.2)
-        time.sleep(delay_s)
+        if self.runs:
+            time.sleep(delay_s)
 
     def end(self) -> int:
         """Wait for it, and end it if it takes too long; its exit code."""
