@@ -51,11 +51,11 @@ class Sleeper(Worker):
             raise GangError(f"it was called in generation {generation} and is in {self._generation}")
         begun = time.monotonic()
         end = begun + (self._spec.simulated_s or 0.0)
-        step = 0
         while (left := end - time.monotonic()) > 0:
-            signal.begin(min(step, order.steps - 1))
+            step = int((1 - left / (end - begun)) * order.steps)
+            signal.begin(step)
             time.sleep(min(left, _SLICE_S))
-            step += 1
+            self._finished(step)
         seconds = time.monotonic() - begun
         report = VideoReport(
             gang=self._width,

@@ -49,6 +49,8 @@ class PoolSpec:
         object.__setattr__(self, "elastic", self.scale)
         if self.threads_per_worker is not None and self.threads_per_worker < 1:
             raise ConfigError(f"cluster.threads_per_worker is {self.threads_per_worker}; it must be 1 or more")
+        if self.simulated_s is not None and self.simulated_s < 0:
+            raise ConfigError(f"simulated_s is {self.simulated_s:g}; it must be 0 or more")
         for name in ("step_timeout_s", "client_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"cluster.{name} is {getattr(self, name):g}; it must be more than 0")

@@ -1,181 +1,140 @@
-"""How well a pool keeps its workers busy: real actors, a real queue and Ray Data; the workers sleep."""
+"""What `pabcast bench pool` measures: a pool of simulated workers under a long queue, a short one, and at its limit."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import psutil
-import pyarrow as pa
-import ray
-import ray.data
+from cluster.errors import ConfigError
 
-from actors.engine.request import VideoRequest
-from actors.pool_client import PoolClient
-from actors.spec import PoolSpec
-from pipelines.pipeline import BLOCK_BYTES, BLOCKS_AHEAD, CHECK_ROWS, SUBMITTER_WORKERS
-from pipelines.prompt_source import PromptSource
-from pipelines.prompts import check_input
-from pipelines.ray_session import quiet_ray_data
-from pipelines.read_gate import ReadGate
-
-SETTLE_S = 3.0
-"""From the first video on, until it counts."""
+WARM_UP_VIDEOS = 2
+"""Videos a worker makes before the measuring begins."""
+SIMULATED_BYTES = 130_000_000
+"""Resident memory of a simulated worker: Python, Ray and numpy."""
+MOST_RATE = 2000
+"""Leases a second that no pool reaches; says how long a queue must be to last."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolLoad:
-    """What one phase asks of a pool."""
+class PoolBench:
+    """What is asked for.
+
+    Raises:
+        ConfigError: a number that cannot work.
+    """
+
+    workers: int = 64
+    seconds: float = 0.5
+    """Of a simulated video."""
+    queue: int = 1_000_000
+    """Rows of the long queue."""
+    measure: float = 30.0
+    """Seconds of each phase's steady state."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"--workers is {self.workers}; it must be 1 or more")
+        for name in ("seconds", "measure"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigError(f"--{name} is {value:g}; it must be more than 0")
+        if self.queue < self.short_queue:
+            raise ConfigError(
+                f"--queue is {self.queue}, and {self.workers} workers may make {self.short_queue} videos of "
+                f"{self.seconds:g} s while they are measured for {self.measure:g} s; ask for more rows, or for less "
+                "with --measure"
+            )
+
+    @property
+    def short_queue(self) -> int:
+        """Rows that last for a phase and little more."""
+        return self._lasting(min(self.workers / self.seconds, MOST_RATE))
+
+    @property
+    def rate_queue(self) -> int:
+        """Rows that last while videos take no time."""
+        return max(self.queue, self._lasting(MOST_RATE))
+
+    def check_room(self, free_bytes: int) -> None:
+        """Raise `ConfigError` if a machine with so much free memory cannot hold the workers."""
+        most = free_bytes // SIMULATED_BYTES
+        if self.workers > most:
+            raise ConfigError(
+                f"--workers is {self.workers}, and the {free_bytes / 1e9:.1f} GB that are free here hold {most} "
+                f"simulated workers of {SIMULATED_BYTES / 1e6:.0f} MB each"
+            )
+
+    def _lasting(self, rate: float) -> int:
+        # Twice: the rows that are read ahead must not be the queue's last.
+        return math.ceil(2 * rate * self.measure) + 4 * WARM_UP_VIDEOS * self.workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Where a phase stands."""
+
+    at_s: float
+    done: int
+    """Videos of the pool so far."""
+    busy_s: float
+    """Worker-seconds with a request so far, by the pool's clock."""
+    memory_mb: Mapping[str, float]
+    """Resident: of the pool, its keeper, the driver, the submitters together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """What one queue showed between two moments of its steady state."""
 
     workers: int
     seconds: float
-    """That a worker sleeps over a video."""
-    requests: int
-    """Rows of the prompt file; more than are made while it is measured."""
-    measure_s: float
+    """Of a video."""
+    queue: int
+    """Rows."""
+    begin: Moment
+    end: Moment
+    most_ahead: int
+    """The most rows that had been read and were not made."""
+
+    @property
+    def wall_s(self) -> float:
+        """How long was measured."""
+        return self.end.at_s - self.begin.at_s
+
+    @property
+    def videos(self) -> int:
+        """How many were made."""
+        return self.end.done - self.begin.done
+
+    @property
+    def rate(self) -> float:
+        """Leases a second."""
+        return self.videos / self.wall_s
+
+    @property
+    def busy(self) -> float:
+        """The share of the workers' time that went into videos; 0 where these take no time."""
+        return self.rate * self.seconds / self.workers
+
+    @property
+    def leased(self) -> float:
+        """The share of the workers' time in which they had a request."""
+        return (self.end.busy_s - self.begin.busy_s) / (self.workers * self.wall_s)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolRow:
-    """What one phase has measured."""
+class Measured:
+    """The phases of one run."""
 
-    load: PoolLoad
-    videos: int
-    """That ended while it was measured."""
-    measured_s: float
-    pool_mb: float
-    """Resident memory of the pool's process, 10^6 bytes, when it was measured."""
-    grown_mb: float
-    """By how much that grew meanwhile."""
-    rows_read: int
-    """Rows that had left the source at the end."""
-    rows_made: int
+    long: Phase
+    short: Phase
+    rate: Phase
+    """Videos that take no time."""
+    start_s: float
+    """From no pool to one whose workers are ready."""
+    worker_mb: float
+    """Resident memory of a simulated worker, in the mean."""
 
     @property
-    def leases_per_s(self) -> float:
-        """Videos a second."""
-        return self.videos / self.measured_s
-
-    @property
-    def busy_fraction(self) -> float:
-        """The share of the workers' time that they slept over a video."""
-        return self.videos * self.load.seconds / (self.load.workers * self.measured_s)
-
-
-class Odometer:
-    """Counts the rows that were read and made, and when."""
-
-    def __init__(self) -> None:
-        self._read = 0
-        self._made: list[float] = []
-
-    def read(self, rows: int) -> None:
-        """So many rows have left the source."""
-        self._read += rows
-
-    def made(self, times: list[float]) -> None:
-        """Videos have ended at these times."""
-        self._made += times
-
-    def open_samples(self) -> int:
-        """What the reader waits for: rows that were read and are not made."""
-        return self._read - len(self._made)
-
-    def counts(self) -> tuple[int, list[float]]:
-        """Rows read, and when each video ended, on the machine's clock."""
-        return self._read, self._made
-
-
-class Feeder:
-    """Submits a row a video, as a job's submitter does."""
-
-    def __init__(self, pool: PoolClient, odometer: Any, flight: int) -> None:
-        self._pool = pool
-        self._odometer = odometer
-        self._slots = asyncio.Semaphore(flight)
-
-    async def __call__(self, batch: pa.Table) -> AsyncIterator[pa.Table]:
-        """Returns when all its rows are made."""
-        ended = await asyncio.gather(*(self._make(seed) for seed in range(batch.num_rows)))
-        await self._odometer.made.remote(list(ended))
-        yield pa.table({"made": [len(ended)]})
-
-    async def _make(self, seed: int) -> float:
-        request = VideoRequest(
-            prompt="asleep",
-            seed=seed,
-            height=64,
-            width=64,
-            num_frames=1,
-            steps=10,
-            guidance_scale=1.0,
-            model="sleeper",
-            model_revision="0",
-        )
-        async with self._slots:
-            await self._pool.submit(request, width=1)
-        return time.time()
-
-
-def write_prompts(path: Path, count: int) -> None:
-    """A prompt file of so many lines."""
-    with path.open("w") as file:
-        file.writelines(f"prompt {number}\n" for number in range(count))
-
-
-def measure_pool(load: PoolLoad, prompts: Path) -> PoolRow:
-    """Run one phase over a prompt file in the Ray that this process is connected to."""
-    spec = PoolSpec(model="sleeper", workers=load.workers, device="cpu", simulated_s=load.seconds)
-    with PoolClient.connect(spec, name="bench-pool") as pool:
-        pool.wait_ready(600)
-        odometer: Any = ray.remote(Odometer).options(num_cpus=0).remote()
-        process = psutil.Process(pool.status().pid)
-        outcomes = _rows(load, pool, odometer, prompts).iter_batches(batch_size=None, prefetch_batches=0)
-        next(iter(outcomes))
-        begun = time.time() + SETTLE_S
-        first_mb, last_mb, end = 0.0, 0.0, begun + load.measure_s
-        for _ in outcomes:
-            last_mb = process.memory_info().rss / 1e6
-            first_mb = first_mb or (last_mb if time.time() > begun else 0.0)
-            if time.time() > end:
-                break
-        read, made = ray.get(odometer.counts.remote())
-        return PoolRow(
-            load=load,
-            videos=sum(begun <= when <= end for when in made),
-            measured_s=load.measure_s,
-            pool_mb=last_mb,
-            grown_mb=last_mb - first_mb,
-            rows_read=read,
-            rows_made=len(made),
-        )
-
-
-def _rows(load: PoolLoad, pool: PoolClient, odometer: Any, prompts: Path) -> Any:
-    """The way of a job's rows: a prompt file, its reader, a stage of tasks, submitters."""
-    quiet_ray_data()
-    found = check_input(str(prompts))
-    source = PromptSource(found.store, found.files, found.format, ReadGate(odometer))
-    rows = ray.data.read_datasource(source, num_cpus=0, concurrency=1)
-    rows.context.target_max_block_size = BLOCK_BYTES
-
-    def count(batch: pa.Table) -> pa.Table:
-        odometer.read.remote(batch.num_rows)
-        return batch
-
-    feeders = -(-load.workers // SUBMITTER_WORKERS)
-    read = rows.map_batches(
-        count, batch_size=CHECK_ROWS, batch_format="pyarrow", num_cpus=0, compute=ray.data.TaskPoolStrategy(size=2)
-    )
-    return read.map_batches(
-        Feeder,
-        fn_constructor_args=(pool, odometer, -(-(2 * load.workers + 2) // feeders)),
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=0,
-        compute=ray.data.ActorPoolStrategy(
-            size=feeders, max_tasks_in_flight_per_actor=BLOCKS_AHEAD, max_concurrent_calls_per_actor=BLOCKS_AHEAD
-        ),
-    )
+    def long_to_short(self) -> float:
+        """Leases a second of the long queue, as a multiple of the short one's."""
+        return self.long.rate / self.short.rate

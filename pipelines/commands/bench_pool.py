@@ -1,96 +1,109 @@
 """`pabcast bench pool`."""
 
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
+import psutil
 import typer
 
-from cluster.errors import ConfigError
+from pipelines.bench_pool import PoolBench
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
-from pipelines.config import ClusterConfig
 from pipelines.progress import counting
-from pipelines.ray_session import ray_session
 
 if TYPE_CHECKING:
-    from pipelines.bench_pool import PoolLoad, PoolRow
-
-SHORT_S = 0.001
-"""Of the videos that measure how many leases there are a second,"""
-SHORT_WORKERS = 8
-"""on so many workers."""
+    from pipelines.bench_pool import Measured, Phase
 
 
 def pool(
-    workers: Annotated[int, typer.Option("--workers", help="Simulated workers.")] = 64,
-    seconds: Annotated[float, typer.Option("--seconds", help="What each sleeps over a video.")] = 0.5,
-    queue: Annotated[int, typer.Option("--queue", help="Rows of the long prompt file.")] = 1_000_000,
-    measure: Annotated[float, typer.Option("--measure", help="Seconds to measure each phase.")] = 20.0,
+    workers: Annotated[int, typer.Option("--workers", help="Simulated workers; each is a process of its own.")] = 64,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long a simulated video takes.")] = 0.5,
+    queue: Annotated[int, typer.Option("--queue", help="Rows of the long queue.")] = 1_000_000,
+    measure: Annotated[float, typer.Option("--measure", help="Seconds of each phase's steady state.")] = 30.0,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
-    """Measure what the pool itself costs: workers that sleep instead of denoising, all else as in a job.
+    """Measure the pool on workers that sleep instead of making videos, its requests streamed through Ray Data.
 
-    Three phases: a prompt file just long enough, one of --queue rows, and videos of a millisecond.
+    Three phases, each left when its time is over: a long queue, one of as few rows as last for the time, and
+    videos that take no time at all, for the most leases a second.
 
-    Example: pabcast bench pool --workers 64 --seconds 0.5
+    Example: pabcast bench pool --workers 64 --seconds 0.5 --queue 1000000
     """
-    for name, value in (("workers", workers), ("seconds", seconds), ("queue", queue), ("measure", measure)):
-        if value <= 0:
-            raise ConfigError(f"--{name} is {value:g}; it must be above 0")
-    from pipelines.bench_pool import SETTLE_S, PoolLoad
+    wanted = PoolBench(workers=workers, seconds=seconds, queue=queue, measure=measure)
+    wanted.check_room(psutil.virtual_memory().available)
+    # Ray takes seconds to import: only once the flags are known to be good.
+    from pipelines.bench_pool_run import measure_pool
 
-    enough = int(workers / seconds * (measure + 4 * SETTLE_S)) + 8 * workers
-    short = PoolLoad(workers=workers, seconds=seconds, requests=enough, measure_s=measure)
-    long = replace(short, requests=max(queue, enough))
-    fast = replace(short, workers=min(workers, SHORT_WORKERS), seconds=SHORT_S, requests=int(2000 * measure) + 20_000)
-    loads = (short, long, fast)
-    rows = _measure(workers, loads)
-    ratio = rows[1].leases_per_s / rows[0].leases_per_s
-    tell(_spell(rows, ratio), as_json=as_json)
+    with counting("seconds", 3 * math.ceil(measure)) as advance:
+        found = measure_pool(wanted, advance)
+    tell(_spell(found), as_json=as_json)
     if as_json:
-        print_json({"phases": [_plain(row) for row in rows], "long_over_short": round(ratio, 3)})
+        print_json(_contract(wanted, found))
 
 
-def _measure(workers: int, loads: "tuple[PoolLoad, ...]") -> "list[PoolRow]":
-    from pipelines.bench_pool import measure_pool, write_prompts
-
-    rows = []
-    with (
-        ray_session(ClusterConfig(workers=workers)),
-        TemporaryDirectory() as folder,
-        counting("phases", len(loads)) as advance,
-    ):
-        for load in loads:
-            prompts = Path(folder) / f"{load.requests}.txt"
-            write_prompts(prompts, load.requests)
-            rows.append(measure_pool(load, prompts))
-            advance()
-    return rows
-
-
-def _spell(rows: "list[PoolRow]", ratio: float) -> str:
-    lines = ["| rows queued | workers | s a video | busy | leases a second | read ahead | pool, MB | grown, MB |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        load = row.load
-        lines.append(
-            f"| {load.requests:,} | {load.workers} | {load.seconds:g} | {row.busy_fraction:.1%} "
-            f"| {row.leases_per_s:.0f} | {row.rows_read - row.rows_made} | {row.pool_mb:.0f} | {row.grown_mb:+.1f} |"
-        )
-    lines.append(f"leases a second, {rows[1].load.requests:,} rows over {rows[0].load.requests:,}: {ratio:.3f}")
+def _spell(found: "Measured") -> str:
+    long = found.long
+    lines = [
+        f"{long.workers} simulated workers of {found.worker_mb:.0f} MB, ready after {found.start_s:.1f} s",
+        "| rows | video, s | leases a second | workers busy | with a lease | rows read ahead "
+        "| pool, MB | driver, MB | submitters, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_spell_phase(phase) for phase in (long, found.short, found.rate)]
+    lines.append(
+        f"{long.queue} rows are made at {found.long_to_short:.3f} times the rate of {found.short.queue}, and at most "
+        f"{long.most_ahead} of them were in memory"
+    )
     return "\n".join(lines)
 
 
-def _plain(row: "PoolRow") -> dict[str, Any]:
+def _spell_phase(phase: "Phase") -> str:
+    busy = f"{phase.busy:.1%}" if phase.seconds else "-"
+    sizes = [
+        f"{phase.begin.memory_mb[name]:.0f} → {phase.end.memory_mb[name]:.0f}"
+        for name in ("pool", "driver", "submitters")
+    ]
+    cells = [
+        str(phase.queue),
+        f"{phase.seconds:g}",
+        f"{phase.rate:.1f}",
+        busy,
+        f"{phase.leased:.1%}",
+        str(phase.most_ahead),
+        *sizes,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _contract(wanted: PoolBench, found: "Measured") -> dict[str, Any]:
     return {
-        "rows": row.load.requests,
-        "workers": row.load.workers,
-        "seconds": row.load.seconds,
-        "busy_fraction": round(row.busy_fraction, 4),
-        "leases_per_s": round(row.leases_per_s, 1),
-        "read_ahead": row.rows_read - row.rows_made,
-        "pool_mb": round(row.pool_mb, 1),
-        "grown_mb": round(row.grown_mb, 1),
+        "workers": wanted.workers,
+        "seconds": wanted.seconds,
+        "queue": wanted.queue,
+        "measure_seconds": wanted.measure,
+        "start_seconds": round(found.start_s, 3),
+        "worker_mb": round(found.worker_mb, 1),
+        "busy_fraction": round(found.long.busy, 4),
+        "leases_per_second": round(found.rate.rate, 1),
+        "long_to_short": round(found.long_to_short, 4),
+        "phases": {
+            name: _plain(phase) for name, phase in (("long", found.long), ("short", found.short), ("rate", found.rate))
+        },
+    }
+
+
+def _plain(phase: "Phase") -> dict[str, Any]:
+    return {
+        "queue": phase.queue,
+        "seconds": phase.seconds,
+        "videos": phase.videos,
+        "wall_seconds": round(phase.wall_s, 3),
+        "leases_per_second": round(phase.rate, 1),
+        "busy_fraction": round(phase.busy, 4),
+        "leased_fraction": round(phase.leased, 4),
+        "most_rows_ahead": phase.most_ahead,
+        "memory_mb": {
+            name: {"begin": round(phase.begin.memory_mb[name], 1), "end": round(end, 1)}
+            for name, end in phase.end.memory_mb.items()
+        },
     }
