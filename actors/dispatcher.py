@@ -247,7 +247,7 @@ class Dispatcher:
         log.warning("%s: %s is made again", outcome.error, job.order.title)
         self.tally.retries[cause] += 1
         self.tally.resumed += job.order.resume is not before
-        self.tally.handed_over += cause == "drain"
+        self.tally.handed_over += isinstance(outcome.error, HandedOver)
         job.gang, job.started_s = None, None
         self.queue.put_back(job)
 

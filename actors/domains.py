@@ -68,9 +68,10 @@ class Domains:
         if decision.reason != self._last_reason and (decision.ask or decision.release):
             log.info("%s", decision.reason)
         self._last_reason = decision.reason
-        for name in decision.release:
-            self._tasks.spawn(self._close(self._domains[name]))
         if now >= self._not_before:
+            # Both or neither: what is asked may stand for what is released.
+            for name in decision.release:
+                self._tasks.spawn(self._close(self._domains[name]))
             for market in decision.ask:
                 self._ask(market)
         if not self.started.is_set() and self._least_are_ready():
