@@ -73,7 +73,7 @@ class Domains:
             for name in decision.release:
                 self._tasks.spawn(self._close(self._domains[name]))
             for market in decision.ask:
-                self._ask(market)
+                self.bring_up(self._next, market)
         if not self.started.is_set() and self._least_are_ready():
             self.started.set()
         return decision
@@ -85,9 +85,10 @@ class Domains:
         return domain.adopt(handles)
 
     def bring_up(self, name: int, market: Market) -> None:
-        """Go on with a domain that the pool's last process had only asked for."""
-        self._next = max(self._next, name)
-        self._ask(market)
+        """Ask for a domain, or go on with one that the pool's last process had asked for: the keeper knows its name."""
+        domain = self._domains[name] = Domain(name, self._spec, self._keeper, market)
+        self._next = max(self._next, name + 1)
+        self._tasks.spawn(self._bring_up(domain, domain.start))
 
     def replace(self, members: list[Member]) -> None:
         """Load fresh workers in the place of dead ones, where that is still wanted."""
@@ -114,12 +115,6 @@ class Domains:
         """Give everything back."""
         self._tasks.cancel()
         await asyncio.gather(*(domain.close() for domain in self))
-
-    def _ask(self, market: Market) -> None:
-        domain = Domain(self._next, self._spec, self._keeper, market)
-        self._domains[domain.name] = domain
-        self._next += 1
-        self._tasks.spawn(self._bring_up(domain, domain.start))
 
     async def _bring_up(self, domain: Domain, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:

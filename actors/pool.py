@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.attendance import Attendance
 from actors.dispatcher import Dispatcher
@@ -24,6 +23,7 @@ from actors.status import PoolStatus
 from actors.take_status import take_status
 from cluster.drain import draining_nodes
 from cluster.errors import Cancelled, ClusterError
+from cluster.placement import beside_us
 
 QUEUE_LIMIT = 512
 """Requests that may wait; a submitter is told to come again when there are more."""
@@ -199,7 +199,6 @@ def _bad_width(width: int, spec: PoolSpec) -> str:
 
 def _keeper_of(spec: PoolSpec, name: str, namespace: str) -> Any:
     """The pool's keeper, on its node; the one that is there if the pool starts again."""
-    node = ray.get_runtime_context().get_node_id()
     return RemoteKeeper.options(
         name=f"{name}-keeper",
         namespace=namespace,
@@ -208,7 +207,7 @@ def _keeper_of(spec: PoolSpec, name: str, namespace: str) -> Any:
         num_cpus=0,
         max_restarts=0,
         max_concurrency=MAX_CALLS,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        scheduling_strategy=beside_us(),
     ).remote(spec, name, namespace)
 
 

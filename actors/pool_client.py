@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.heartbeat import GONE_TIMEOUT_S, Heartbeat
 from actors.order import Answer, Order, Wish
@@ -21,7 +20,7 @@ from actors.result import VideoResult
 from actors.spec import PoolSpec
 from actors.status import PoolStatus
 from cluster.errors import ClusterError, GangError
-from cluster.placement import cluster_free, cluster_total
+from cluster.placement import beside_us, cluster_free, cluster_total
 from cluster.plan import Priority
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ class PoolClient:
         """
         spec = spec.resolve(cluster_total("GPU"))
         client, owner = uuid.uuid4().hex, ray.get_runtime_context().get_job_id()
-        node = ray.get_runtime_context().get_node_id()
         why = "its process died"
         deadline = time.monotonic() + _DYING_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -68,8 +66,7 @@ class PoolClient:
                     num_cpus=0,
                     max_restarts=-1,
                     max_concurrency=MAX_CALLS,
-                    # Beside the driver: a node that the autoscaler may take away is no place for it.
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+                    scheduling_strategy=beside_us(),
                 ).remote(spec, name, namespace)
                 welcome = ray.get(actor.attach.remote(client, owner, spec))
             except ray.exceptions.RayActorError:

@@ -12,6 +12,7 @@ from ray.autoscaler.v2.sdk import get_cluster_resource_state
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # type: ignore[attr-defined]
 from ray.experimental.internal_kv import internal_kv_get_gcs_client
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.demand import Demand, Market, Resources
 from cluster.errors import ClusterError
@@ -47,6 +48,11 @@ def accelerators() -> list[str]:
     prefix = "accelerator_type:"
     kinds = Counter(name.removeprefix(prefix) for node in cluster_nodes() for name in node if name.startswith(prefix))
     return [kind for kind, _ in kinds.most_common()]
+
+
+def beside_us() -> NodeAffinitySchedulingStrategy:
+    """Where an actor belongs that its starter cannot do without: on its node, which no autoscaler takes away."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def living_nodes() -> set[str]:

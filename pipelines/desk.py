@@ -7,6 +7,7 @@ from typing import Any
 import ray
 
 from cluster.errors import ClusterError
+from cluster.placement import beside_us
 from pipelines.ledger import Entry, Ledger, LedgerCounts, Outcome
 
 GONE = "the job's desk is gone: the process that counts its rows died"
@@ -59,8 +60,9 @@ class RemoteDesk:
 
     @classmethod
     def start(cls) -> "RemoteDesk":
-        """Start one in the cluster that this process is connected to."""
-        return cls(ray.remote(Desk).options(num_cpus=0, max_restarts=0, max_concurrency=8).remote())
+        """Start one beside this process: it is the job's end when it dies, so it must not go with another node."""
+        how: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_concurrency": 8}
+        return cls(ray.remote(Desk).options(**how, scheduling_strategy=beside_us()).remote())
 
     def claim_many(self, claims: Sequence[tuple[str, str]]) -> list[bool]:
         """As `Ledger.claim_many`."""

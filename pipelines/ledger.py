@@ -5,9 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-import ray
+from typing import Literal, get_args
 
 Outcome = Literal["failed", "skipped", "committed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -51,7 +49,7 @@ class Ledger:
     """Counts every source once, however often Ray repeats its task.
 
     The rows are in a private sqlite database that spills to a nameless temporary file, which is gone when the
-    process is, however it ends. Serves many threads. As an actor: `start_ledger`.
+    process is, however it ends. Serves many threads.
     """
 
     def __init__(self, failures_kept: int = FAILURES_KEPT) -> None:
@@ -206,11 +204,6 @@ class Ledger:
         self._counts[outcome] += 1
         self._database.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, '')", (source, outcome))
         return True
-
-
-def start_ledger(failures_kept: int = FAILURES_KEPT) -> Any:
-    """A handle to a Ledger actor that uses no CPU slot and ends with its last handle."""
-    return ray.remote(Ledger).options(num_cpus=0, max_restarts=0).remote(failures_kept)
 
 
 def _text(value: str) -> str:

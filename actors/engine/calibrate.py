@@ -26,7 +26,7 @@ from cluster.shape import Shape
 from cluster.workload import Workload
 
 PROMPT = "a red circle moving left over a black background"
-ROUNDS = 2
+ROUNDS = 3
 """How often a check makes its videos."""
 
 
@@ -108,7 +108,7 @@ def check(
 
 
 def _denoise_seconds(engine: Engine, group: dist.ProcessGroup | None, requests: Sequence[VideoRequest]) -> list[float]:
-    """The best of two of each, taken in turns; every rank of `group` calls this."""
+    """The best of three of each, taken in turns; every rank of `group` calls this."""
     rounds = [
         [engine.generate(request, group=group).report.denoise_seconds for request in requests] for _ in range(ROUNDS)
     ]

@@ -18,7 +18,7 @@ from cluster.shape import Shape
 _SIZES = (1 << 20, 1 << 22)
 """Bytes that a rank hands to one exchange, for the slope."""
 _ROUNDS = 12
-_TURNS = 15
+_TURNS = 20
 
 
 @dataclass(frozen=True, kw_only=True)

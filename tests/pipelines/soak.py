@@ -45,6 +45,8 @@ LATEST_FAULT = 0.9
 """Of the videos committed; after that nothing strikes."""
 LONGEST_DELAY_S = 6.0
 NO_TARGET_S = 120.0
+STILL_TIMEOUT_S = 600.0
+"""Without a commit."""
 JOB_TIMEOUT_S = 3600.0
 LEFT_TIMEOUT_S = 60.0
 
@@ -77,15 +79,20 @@ class Report:
     """Faults that did not strike."""
     left: list[str] = field(default_factory=list)
     """What the job or the cluster left."""
+    resumed: int = 0
+    """Videos that went on from a snapshot, as far as the pools were asked before they died."""
     seconds: tuple[float, float] = (0.0, 0.0)
     """Undisturbed and disturbed."""
     busy_fraction: tuple[float, float] = (0.0, 0.0)
+    domains: int = 0
+    """The most that the pool was seen to have."""
 
     @property
     def is_good(self) -> bool:
         """Whether every video is there once, as it is when nothing dies, and nothing else is."""
         counts = {self.commits, self.rows, self.files, self.identical}
-        return counts == {self.videos} and not (self.exit_code or self.failed or self.spoilt or self.left)
+        wrong = self.exit_code or self.failed or self.spoilt or self.left or self.domains > DOMAINS
+        return counts == {self.videos} and not wrong
 
     def compare(self, calm: "Job", fire: "Job") -> None:
         """Count what both runs have made."""
@@ -138,9 +145,14 @@ class Job:
         return sum(1 for _ in (self.out / "set/_pabcast/commits").rglob("*.json"))
 
     def wait_for(self, commits: int, delay_s: float) -> None:
-        """Wait for so many commits and so long after that, or for the job's end."""
-        while self.runs and self.commits() < commits:
+        """Wait for so many commits and so long after that, or for the job's end; one that stands still is ended."""
+        seen, moved_s = self.commits(), time.monotonic()
+        while self.runs and seen < commits:
             time.sleep(0.2)
+            if (found := self.commits()) > seen:
+                seen, moved_s = found, time.monotonic()
+            if time.monotonic() - moved_s > STILL_TIMEOUT_S:
+                self.stop()
         if self.runs:
             time.sleep(delay_s)
 
@@ -182,6 +194,10 @@ class Striker:
         self._dice = random.Random(seed)
         self.kills: Counter[str] = Counter()
         self.spoilt: list[str] = []
+        self.domains = 0
+        """The most that the pool was seen to have."""
+        self.resumed: Counter[int] = Counter()
+        """Videos that went on from a snapshot, by the process of the pool."""
 
     def strike(self, fault: Fault) -> None:
         """Wait for a fault's moment, then for a target, no longer than two minutes, and kill it."""
@@ -203,6 +219,8 @@ class Striker:
             status = PoolClient.attach(POOL_NAME, NAMESPACE).status(5)
         except (ClusterError, TimeoutError, ray.exceptions.RayError):
             return ""
+        self.resumed[status.pid] = status.resumed
+        self.domains = max(self.domains, len(status.domains))
         targets = list(_targets(kind, status))
         if not targets:
             return ""
@@ -253,6 +271,7 @@ def soak(model: str, out: Path, *, videos: int, kills: int, seed: int, steps: in
             calm.stop()
             fire.stop()
         report.kills, report.spoilt = dict(striker.kills), striker.spoilt
+        report.resumed, report.domains = striker.resumed.total(), striker.domains
         report.compare(calm, fire)
         report.left += cluster.left(LEFT_TIMEOUT_S)
     report.left += cluster.outlived()

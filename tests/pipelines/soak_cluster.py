@@ -59,8 +59,9 @@ class SoakCluster:
         return self._signal(pid, signal.SIGKILL)
 
     def stop(self, pid: int) -> bool:
-        """Stop one, so that it hangs."""
-        return self._signal(pid, signal.SIGSTOP)
+        """Stop one, so that it hangs; False if it is gone or hangs already."""
+        stopped = {process.pid for process in self._marked() if process.status() == psutil.STATUS_STOPPED}
+        return pid not in stopped and self._signal(pid, signal.SIGSTOP)
 
     def lose(self, node_id: str) -> bool:
         """Kill all processes of a node, and add another node; False if it is gone."""
@@ -77,7 +78,7 @@ class SoakCluster:
         return True
 
     def left(self, timeout_s: float) -> list[str]:
-        """What a job has left in the cluster, if that does not go within some seconds."""
+        """What a job has left in the cluster, unless it goes within so many seconds."""
         deadline = time.monotonic() + timeout_s
         while (found := self._left()) and time.monotonic() < deadline:
             time.sleep(0.5)

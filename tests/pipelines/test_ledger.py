@@ -1,12 +1,14 @@
 """The ledger counts every row once, whoever asks and however often."""
 
+import asyncio
 import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.ledger import Entry, Ledger, LedgerCounts, start_ledger
+from pipelines.desk import RemoteDesk
+from pipelines.ledger import Entry, Ledger, LedgerCounts
 
 
 def test_the_first_source_of_a_sample_has_it() -> None:
@@ -131,11 +133,9 @@ def test_memory_does_not_grow_with_the_rows() -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_it_serves_as_an_actor() -> None:
-    import ray
-
-    ledger = start_ledger()
-    assert ray.get(ledger.claim_many.remote([("a", "x:1"), ("a", "x:2")])) == [True, False]
-    ledger.record.remote("failed", "x:2", reason="duplicate")
-    counts = ray.get(ledger.counts.remote())
-    assert (counts.requested, counts.failed) == (2, 1)
-    assert ray.get(ledger.failures.remote())[0].reason == "duplicate"
+    desk = RemoteDesk.start()
+    assert desk.claim_many([("a", "x:1"), ("a", "x:2")]) == [True, False]
+    asyncio.run(desk.record("failed", "x:2", reason="duplicate"))
+    counts, wanted = desk.look(30)
+    assert (counts.requested, counts.failed, wanted) == (2, 1, False)
+    assert desk.failures()[0].reason == "duplicate"
