@@ -79,6 +79,8 @@ class Drive:
             drain.join(LOOK_EVERY_S)
             self._look(LOOK_TIMEOUT_S)
         self.tale.interrupted = self._interrupts.count > 0
+        if self.tale.interrupted:
+            self._daemons.let_go()
         if drain.is_alive():
             if self.tale.interrupted:
                 self._progress.say("stopping; what is committed stays")

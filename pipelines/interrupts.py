@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -35,14 +36,17 @@ class _Listener(ABC):
 
 
 class Interrupts(_Listener):
-    """For a job: the first signal is counted, and the job stops by itself; those after it do what they did before."""
+    """For a job: the first signal calls `at_first`, and the job stops by itself; the next do what they did before."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_first: Callable[[], None]) -> None:
         super().__init__()
         self.count = 0
+        self._at_first = at_first
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        if self.count == 1:
+            self._at_first()
         before = self._before.get(signal.Signals(number))
         if self.count > 1:
             if callable(before):

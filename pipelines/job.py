@@ -60,7 +60,7 @@ def _look_or_drive(job: CheckedJob, progress: Progress) -> Tale:
         return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger, complete=True))
     with (
         ray_session(job.config.cluster) as daemons,
-        Interrupts() as interrupts,
+        Interrupts(daemons.hold) as interrupts,
         Drive(job, progress, interrupts, daemons) as drive,
     ):
         return drive.run()

@@ -67,6 +67,8 @@ def ray_session(config: ClusterConfig) -> Iterator[Daemons]:
             hasty = config.address is None
             raise
         finally:
+            if daemons is not None:
+                daemons.let_go()
             _disconnect(ray, config, at_once=hasty or (daemons is not None and daemons.ending()))
             init.end()
 
