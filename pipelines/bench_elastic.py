@@ -1,115 +1,24 @@
 """One mixed list of videos, made by gangs of each fixed width and by `gang.width=auto`, on the same workers."""
 
 import asyncio
-import itertools
-import os
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from actors.engine.demo.vocabulary import BACKGROUNDS, COLOURS, DIRECTIONS, KINDS
 from actors.engine.request import VideoRequest
 from actors.pool_client import PoolClient
 from actors.status import PoolStatus
 from cluster.calibration import Calibration
-from cluster.errors import ClusterError, ConfigError, RequestError
-from cluster.shape import Shape
-from pipelines.config import JobConfig, make_config
+from pipelines.bench_mix import Mix
 from pipelines.gang_picture import Look, Span
-from pipelines.gpus import load_calibration
-from pipelines.models import find_model, read_card
-from pipelines.places import ROOT
 from pipelines.ray_session import ray_session
-from pipelines.rows import BadRow, RowDefaults, read_row
-from pipelines.width_policy import Kindred, WidthPolicy
+from pipelines.width_policy import WidthPolicy
 from pipelines.widths import GangConfig
 
 AUTO, STAYING = "auto", "auto, not widened"
 LOOK_EVERY_S = 0.1
 _WARM_STEPS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mix:
-    """The job that every variant makes."""
-
-    config: JobConfig
-    """All but its `gang`, which is the variant's."""
-    policy: WidthPolicy
-    """Of `gang.width=auto`, by the rates of the config's file, or by assumed ones."""
-    requests: tuple[VideoRequest, ...]
-    """Shapes take turns; the last ones may be large."""
-
-    @classmethod
-    def build(cls, values: Mapping[str, object], sizes: Sequence[tuple[int, int]], videos: int) -> "Mix":
-        """A mix of so many videos of `sizes`, each (width, height); `values` are a job's without input and output.
-
-        Raises:
-            ConfigError: nothing to make, a size that the model cannot make, or one that no gang can hold.
-        """
-        if videos < 1:
-            raise ConfigError(f"--videos is {videos}; it must be 1 or more")
-        config = make_config({**values, "input": {"path": "-"}, "output": {"uri": "-"}, "gang": {"width": "auto"}})
-        card = read_card(find_model(config.model.id))
-        defaults = RowDefaults(
-            sampling=config.sampling,
-            model=config.model.id,
-            model_revision=card.revision,
-            pab=config.pab,
-            numbers=card.numbers,
-            gang=config.gang,
-        )
-        turns = zip(range(videos), itertools.cycle(sizes), strict=False)
-        requests = tuple(_request(number, size, defaults) for number, size in turns)
-        policy = WidthPolicy.of(config, card.numbers, config.cluster.widest_gang)
-        return cls(config=config, policy=policy, requests=requests)
-
-    @property
-    def shapes(self) -> tuple[Shape, ...]:
-        """In the order they first come."""
-        return tuple(dict.fromkeys(request.shape for request in self.requests))
-
-    def seconds(self, policy: WidthPolicy) -> dict[Shape, Mapping[int, float]]:
-        """Predicted by `policy`, at every width that a video of each shape may have."""
-        try:
-            return {request.shape: policy.decide(Kindred.of(request))[1].seconds for request in self.requests}
-        except RequestError as error:
-            raise ConfigError(str(error)) from error
-
-    def fixed_widths(self) -> tuple[int, ...]:
-        """The widths that divide the pool and that every video may have; `ConfigError` if there are none."""
-        workers = self.config.cluster.workers
-        fitting = set.intersection(*(set(seconds) for seconds in self.seconds(self.policy).values()))
-        widths = tuple(sorted(width for width in fitting if workers % width == 0))
-        if not widths:
-            raise ConfigError(
-                f"no width that divides {workers} workers fits {', '.join(str(shape) for shape in self.shapes)} "
-                "alike; use sizes that are closer to one another"
-            )
-        return widths
-
-    def measure(self) -> Calibration:
-        """This machine's rates at every shape and fixed width; `pabcast bench calibrate` measures them."""
-        widths = self.fixed_widths()
-        shapes = ",".join(f"{shape.width}x{shape.height}/{width}" for shape in self.shapes for width in widths)
-        threads = str(self.config.cluster.threads_per_worker or 1)
-        with TemporaryDirectory(prefix="pabcast-") as folder:
-            file = str(Path(folder) / "rates.json")
-            # A process of its own: torch's threads and a loaded model are no company for what is measured next.
-            command = [sys.executable, "-m", "pipelines.cli", "bench", "calibrate", "--model", self.config.model.id]
-            command += ["--shapes", shapes, "--checks", "", "--threads", threads, "--out", file]
-            paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TQDM_DISABLE": "1"}
-            ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            if ended.returncode:
-                last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                raise ClusterError(f"the rates could not be measured: {last}")
-            return load_calibration(file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,14 +108,15 @@ def variants_of(mix: Mix, calibration: Calibration) -> list[Variant]:
     return [Variant(name=name, policy=policy) for name, policy in policies.items()]
 
 
-def run_rounds(mix: Mix, variants: Sequence[Variant], rounds: int, advance: Callable[[], None]) -> list[Round]:
+def run_rounds(mix: Mix, variants: Sequence[Variant], rounds: int, advance: Callable[[], None]) -> Iterator[Round]:
     """Make the list by every variant in turn, `rounds` times, every other time backwards; `advance` hears of videos."""
     cluster = mix.config.cluster
     with ray_session(cluster), PoolClient.connect(cluster.pool_spec(str(mix.config.model.folder))) as pool:
         pool.wait_ready(cluster.ready_timeout_s)
         asyncio.run(_warm(pool, mix))
-        turns = [turn for count in range(rounds) for turn in (variants[::-1] if count % 2 else variants)]
-        return [asyncio.run(_Making(pool, mix, variant, advance).run()) for variant in turns]
+        for count in range(rounds):
+            for variant in variants[::-1] if count % 2 else variants:
+                yield asyncio.run(_Making(pool, mix, variant, advance).run())
 
 
 def median_round(rounds: Sequence[Round], variant: str) -> Round:
@@ -301,20 +211,3 @@ async def _warm(pool: PoolClient, mix: Mix) -> None:
     for width in mix.fixed_widths():
         for request in firsts.values():
             await asyncio.gather(*(pool.submit(request, width=width) for _ in range(workers // width)))
-
-
-def _request(number: int, size: tuple[int, int], defaults: RowDefaults) -> VideoRequest:
-    prompt = (
-        f"a {_nth(COLOURS, number)} {_nth(KINDS, number)} moving {_nth(DIRECTIONS, number // len(KINDS))} "
-        f"over a {_nth(BACKGROUNDS, number)} background"
-    )
-    row = {"prompt": prompt, "width": size[0], "height": size[1], "seed": number}
-    requests = read_row(row, f"video {number}", defaults)
-    if isinstance(requests, BadRow):
-        raise ConfigError(f"--shapes {size[0]}x{size[1]}: {requests.reason}")
-    return requests[0]
-
-
-def _nth(words: Sequence[str] | Mapping[str, object], number: int) -> str:
-    known = list(words)
-    return known[number % len(known)]

@@ -8,6 +8,7 @@ from cluster.errors import ConfigError, StoreError
 
 LONGEST_NAME_BYTES = 255
 LONGEST_PATH_BYTES = 4095
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 
 
 def check_uri(uri: str, what: str) -> None:
@@ -41,6 +42,13 @@ def user_path(text: str, what: str) -> Path:
     except RuntimeError:
         user = text.split("/")[0]
         raise ConfigError(f"{what} {text}: nobody here is called {user[1:]}; write ./{user} for that name") from None
+
+
+def check_picture(file: Path, what: str) -> None:
+    """As `check_writable`, for a picture; `ConfigError` if its suffix is of none."""
+    if file.suffix.lower() not in PICTURES:
+        raise ConfigError(f"{what} is {file}; a picture is wanted, with one of the suffixes {', '.join(PICTURES)}")
+    check_writable(file, what)
 
 
 def check_writable(file: Path, what: str) -> None:

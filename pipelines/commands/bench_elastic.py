@@ -10,13 +10,13 @@ import typer
 
 from cluster.errors import ConfigError
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
-from pipelines.commands.schedule import PICTURES
 from pipelines.commands.video import ModelOption, PabOption
-from pipelines.given_paths import check_writable
+from pipelines.given_paths import check_picture
 from pipelines.progress import counting
 
 if TYPE_CHECKING:
-    from pipelines.bench_elastic import Comparison, Mix, Round, Variant
+    from pipelines.bench_elastic import Comparison, Round, Variant
+    from pipelines.bench_mix import Mix
 
 SHAPES = "64x64,96x96,128x128"
 
@@ -48,9 +48,10 @@ def elastic(
     if rounds < 1:
         raise ConfigError(f"--rounds is {rounds}; it must be 1 or more")
     if plot is not None:
-        _check_plot(plot)
+        check_picture(plot, "--plot")
     # Ray takes seconds to import: only once the flags are known to be good.
-    from pipelines.bench_elastic import Comparison, Mix, run_rounds, variants_of
+    from pipelines.bench_elastic import Comparison, run_rounds, variants_of
+    from pipelines.bench_mix import Mix
 
     cluster = {"workers": workers, "threads_per_worker": threads, "device": "cpu"}
     job = {"model": model, "pab": pab, "sampling": {"steps": steps}, "calibration": calibration, "cluster": cluster}
@@ -58,7 +59,10 @@ def elastic(
     variants = variants_of(mix, mix.policy.calibration if calibration else mix.measure())
     tell(_spell_mix(mix, variants[-1]), as_json=as_json)
     with counting("videos", videos * len(variants) * rounds) as advance:
-        made = run_rounds(mix, variants, rounds, advance)
+        made = []
+        for turn in run_rounds(mix, variants, rounds, advance):
+            tell(f"gang.width={turn.variant}: {turn.seconds:.2f} s", as_json=as_json)
+            made.append(turn)
     found = Comparison.of(made)
     tell(_spell(found), as_json=as_json)
     if plot is not None:
@@ -74,12 +78,6 @@ def _read_sizes(text: str) -> list[tuple[int, int]]:
     if len(sizes) < len(found):
         raise ConfigError(f"--shapes is {text!r}; WxH,WxH is wanted, as {SHAPES}")
     return sizes
-
-
-def _check_plot(plot: Path) -> None:
-    if plot.suffix.lower() not in PICTURES:
-        raise ConfigError(f"--plot is {plot}; a picture is wanted, with one of the suffixes {', '.join(PICTURES)}")
-    check_writable(plot, "--plot")
 
 
 def _title(mix: "Mix") -> str:

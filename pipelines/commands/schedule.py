@@ -23,10 +23,8 @@ from pipelines.commands.video import (
     one_video,
     read_passes,
 )
-from pipelines.given_paths import check_writable
+from pipelines.given_paths import check_picture
 from pipelines.schedule_table import spell_schedule
-
-PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 
 
 def schedule(
@@ -51,7 +49,7 @@ def schedule(
     element_bytes, passes = _element_bytes(dtype), read_passes(guidance_passes)
     video = one_video(prompt="-", model=model, size=size, pab=pab, gang=gang, fields=fields)
     if plot is not None:
-        _check_plot(plot)
+        check_picture(plot, "--plot")
     # diffusers takes seconds to import: only once the flags are known to be good.
     from actors.engine import timesteps
 
@@ -98,12 +96,6 @@ def _spell_forecast(predicted: Forecast) -> str:
         for name, count in (("all-to-all", predicted.all_to_all), ("all-gather", predicted.all_gather))
     ]
     return f"rank 0 hands over {'; '.join(sent)}; its cache holds {spell_bytes(predicted.cache_bytes)} at most"
-
-
-def _check_plot(plot: Path) -> None:
-    if plot.suffix.lower() not in PICTURES:
-        raise ConfigError(f"--plot is {plot}; a picture is wanted, with one of the suffixes {', '.join(PICTURES)}")
-    check_writable(plot, "--plot")
 
 
 def _draw(table: BroadcastSchedule, video: OneVideo, title: str, plot: Path) -> None:

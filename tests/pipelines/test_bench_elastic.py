@@ -14,7 +14,8 @@ from actors.engine.demo.vocabulary import MAX_CAPTION_BYTES
 from cluster.calibration import assume
 from cluster.errors import ConfigError, StoreError
 from pipelines.app import app
-from pipelines.bench_elastic import AUTO, STAYING, Comparison, Mix, Round, median_round, variants_of
+from pipelines.bench_elastic import AUTO, STAYING, Comparison, Round, median_round, variants_of
+from pipelines.bench_mix import Mix
 from pipelines.gang_picture import Bar, Look, Panel, Span, bars_of, colour_of, draw_gangs, seat_bars
 from pipelines.gpus import find_gpu
 from pipelines.places import ROOT
