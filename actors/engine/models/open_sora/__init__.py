@@ -3,5 +3,6 @@
 from actors.engine.models.open_sora.checkpoint import load_published
 from actors.engine.models.open_sora.scheduler import OpenSoraFlowScheduler
 from actors.engine.models.open_sora.transformer import OpenSoraTransformer3DModel
+from actors.engine.models.open_sora.vae import AutoencoderKLOpenSora
 
-__all__ = ["OpenSoraFlowScheduler", "OpenSoraTransformer3DModel", "load_published"]
+__all__ = ["AutoencoderKLOpenSora", "OpenSoraFlowScheduler", "OpenSoraTransformer3DModel", "load_published"]
