@@ -77,7 +77,8 @@ class OpenSoraTransformer3DModel(ModelMixin, ConfigMixin):
         rows, columns = x_BDTrc.shape[3:]
         scale = (height * width) ** 0.5 / self.config.input_sq_size
         position_SD = position_embedding(rows, columns, scale, self.config.hidden_size, x_BDTrc.device)
-        x_BTSD = x_BDTrc.flatten(3).permute(0, 2, 3, 1)
+        # Laid out anew once: every sum after it takes over the layout, and norms want a token in one piece.
+        x_BTSD = x_BDTrc.flatten(3).permute(0, 2, 3, 1).contiguous()
         return x_BTSD + position_SD.to(x_BTSD.dtype)
 
     def finish(self, x_BTSD: torch.Tensor, embedded_BD: torch.Tensor, latent_size: Sequence[int]) -> torch.Tensor:

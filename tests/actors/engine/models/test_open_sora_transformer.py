@@ -79,6 +79,15 @@ def test_latents_that_fill_no_whole_patch_keep_their_size(model, stored):
     assert predict(model, stored).shape == (2, 8, 5, 6, 9)
 
 
+def test_a_token_stays_in_one_piece_from_layer_to_layer(model, stored):
+    x_BTSD = model.embed(stored["latents"], **SIZE)
+    _, conditioning = model.condition(stored["timestep"], stored["fps"])
+    text_BLD = model.project_text(stored["text"])
+    for block in (model.spatial_blocks[0], model.temporal_blocks[0]):
+        x_BTSD = block(x_BTSD, text_BLD, conditioning, model.rope(5))
+        assert x_BTSD.is_contiguous()
+
+
 def test_weights_in_bfloat16_take_float32_latents_and_round_the_timestep_as_in_training(tmp_path, model, stored):
     narrow = load_published(OpenSoraTransformer3DModel, published_folder(tmp_path, "transformer"), torch.bfloat16)
     ours = predict(narrow, stored | {"text": stored["text"].bfloat16()})
