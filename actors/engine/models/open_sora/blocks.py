@@ -1,0 +1,143 @@
+"""The blocks of STDiT3, with their sites of attention apart: what a site does before its gate can be called alone.
+
+Shapes: B batch, T frames, S patches of a frame, D width, L text tokens, H heads, E width of a head,
+N sequences of M tokens, Q tokens that ask.
+"""
+
+from typing import NamedTuple
+
+import torch
+from diffusers.models.embeddings import apply_rotary_emb
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from actors.engine.models.open_sora.embeddings import Mlp, Rotation
+
+_EPS = 1e-6
+
+
+class Modulation(NamedTuple):
+    """What the timestep does to a block, each (B, 1, 1, D)."""
+
+    shift: torch.Tensor
+    scale: torch.Tensor
+    gate: torch.Tensor
+    shift_mlp: torch.Tensor
+    scale_mlp: torch.Tensor
+    gate_mlp: torch.Tensor
+
+
+class SelfAttention(nn.Module):
+    """Attention of a sequence to itself, with RMS-normed queries and keys."""
+
+    def __init__(self, hidden_size: int, num_heads: int) -> None:
+        super().__init__()
+        self._heads = (num_heads, hidden_size // num_heads)
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.q_norm = nn.RMSNorm(hidden_size // num_heads, eps=_EPS)
+        self.k_norm = nn.RMSNorm(hidden_size // num_heads, eps=_EPS)
+        self.proj = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x_NMD: torch.Tensor, rotation: Rotation | None = None) -> torch.Tensor:
+        """(N, M, D) to (N, M, D); with `rotation`, queries and keys are turned by their places."""
+        qkv = self.qkv(x_NMD).unflatten(2, (3, *self._heads))
+        q_NHME, k_NHME, v_NHME = (part.transpose(1, 2) for part in qkv.unbind(2))
+        q_NHME, k_NHME = self.q_norm(q_NHME), self.k_norm(k_NHME)
+        if rotation is not None:
+            q_NHME, k_NHME = apply_rotary_emb(q_NHME, rotation), apply_rotary_emb(k_NHME, rotation)
+        output_NHME = scaled_dot_product_attention(q_NHME, k_NHME, v_NHME)
+        return self.proj(output_NHME.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Attention of tokens to the text."""
+
+    def __init__(self, hidden_size: int, num_heads: int) -> None:
+        super().__init__()
+        self._heads = (num_heads, hidden_size // num_heads)
+        self.q_linear = nn.Linear(hidden_size, hidden_size)
+        self.kv_linear = nn.Linear(hidden_size, 2 * hidden_size)
+        self.proj = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self, x_BQD: torch.Tensor, text_BLD: torch.Tensor, text_mask_BL: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B, Q, D) to (B, Q, D); `text_mask_BL` is true where a token is read, and all are without it."""
+        q_BHQE = self.q_linear(x_BQD).unflatten(2, self._heads).transpose(1, 2)
+        kv = self.kv_linear(text_BLD).unflatten(2, (2, *self._heads))
+        k_BHLE, v_BHLE = (part.transpose(1, 2) for part in kv.unbind(2))
+        mask = None if text_mask_BL is None else text_mask_BL[:, None, None]
+        output_BHQE = scaled_dot_product_attention(q_BHQE, k_BHLE, v_BHLE, attn_mask=mask)
+        return self.proj(output_BHQE.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Self-attention over one axis, cross attention, MLP.
+
+    A block is three sites: `attend(prepare(x))`, `cross(x)` and `feed_forward(x)`. `forward` puts them together;
+    a caller that broadcasts or shares out frames does so itself, around the sites.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(hidden_size, eps=_EPS, elementwise_affine=False)
+        self.attn = SelfAttention(hidden_size, num_heads)
+        self.cross_attn = CrossAttention(hidden_size, num_heads)
+        self.norm2 = nn.LayerNorm(hidden_size, eps=_EPS, elementwise_affine=False)
+        self.mlp = Mlp(hidden_size, int(hidden_size * mlp_ratio), hidden_size)
+        self.scale_shift_table = nn.Parameter(torch.randn(6, hidden_size) / hidden_size**0.5)
+
+    def modulation(self, conditioning_B6D: torch.Tensor) -> Modulation:
+        """The block's own share of the timestep's conditioning."""
+        return Modulation(*(self.scale_shift_table + conditioning_B6D)[:, :, None, None].unbind(1))
+
+    def prepare(self, x_BTSD: torch.Tensor, modulation: Modulation) -> torch.Tensor:
+        """What self-attention reads: normed, scaled and shifted, token by token."""
+        return self.norm1(x_BTSD) * (1 + modulation.scale) + modulation.shift
+
+    def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Self-attention and its projection over the block's axis; the gate is the caller's."""
+        raise NotImplementedError
+
+    def cross(
+        self, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, text_mask_BL: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Cross attention and its projection; it has no norm, no modulation and no gate."""
+        # A token reads the same text whatever its frame: the frames are one long query, text is projected once.
+        return self.cross_attn(x_BTSD.flatten(1, 2), text_BLD, text_mask_BL).unflatten(1, x_BTSD.shape[1:3])
+
+    def feed_forward(self, x_BTSD: torch.Tensor, modulation: Modulation) -> torch.Tensor:
+        """Norm, modulation and MLP; the gate is the caller's."""
+        return self.mlp(self.norm2(x_BTSD) * (1 + modulation.scale_mlp) + modulation.shift_mlp)
+
+    def forward(
+        self,
+        x_BTSD: torch.Tensor,
+        text_BLD: torch.Tensor,
+        conditioning_B6D: torch.Tensor,
+        rotation: Rotation,
+        text_mask_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The block with every site computed."""
+        modulation = self.modulation(conditioning_B6D)
+        x_BTSD = x_BTSD + modulation.gate * self.attend(self.prepare(x_BTSD, modulation), rotation)
+        x_BTSD = x_BTSD + self.cross(x_BTSD, text_BLD, text_mask_BL)
+        return x_BTSD + modulation.gate_mlp * self.feed_forward(x_BTSD, modulation)
+
+
+class SpatialBlock(Block):
+    """Self-attention among the patches of a frame."""
+
+    def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Each frame alone; frames are not turned."""
+        return self.attn(x_BTSD.flatten(0, 1)).unflatten(0, x_BTSD.shape[:2])
+
+
+class TemporalBlock(Block):
+    """Self-attention among the frames of a patch."""
+
+    def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Each patch alone, over all T frames that `rotation` has."""
+        batch, _, patches, _ = x_BTSD.shape
+        output_NTD = self.attn(x_BTSD.transpose(1, 2).flatten(0, 1), rotation)
+        return output_NTD.unflatten(0, (batch, patches)).transpose(1, 2)
