@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pipelines.bench_elastic import Comparison, Round, Variant
     from pipelines.bench_mix import Mix
 
-SHAPES = "64x64,96x96,128x128"
+SHAPES = "64x64,128x128,256x256"
 
 
 def elastic(
     videos: Annotated[int, typer.Option("--videos", help="How many videos the job has.")] = 60,
     workers: Annotated[int, typer.Option("--workers", help="Resident workers.")] = 4,
     shapes: Annotated[str, typer.Option("--shapes", metavar="WxH,WxH", help="Sizes, which take turns.")] = SHAPES,
-    steps: Annotated[int, typer.Option("--steps", help="Denoising steps.")] = 30,
+    steps: Annotated[int, typer.Option("--steps", help="Denoising steps.")] = 10,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of a worker.")] = 1,
     model: ModelOption = "demo",
     pab: PabOption = "off",
