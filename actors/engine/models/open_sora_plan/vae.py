@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
 
@@ -16,13 +16,15 @@ from actors.engine.models.open_sora_plan.decoder import Decoder
 from actors.engine.models.open_sora_plan.encoder import Encoder
 from actors.engine.models.open_sora_plan.layers import CausalConv3d
 from actors.engine.models.open_sora_plan.published import PublishedModel
+from actors.engine.models.open_sora_plan.tiling import Tiling
 
 
-class AutoencoderKLOpenSoraPlan(PublishedModel, ModelMixin, ConfigMixin):
+class AutoencoderKLOpenSoraPlan(PublishedModel, ModelMixin, AutoencoderMixin, ConfigMixin):
     """4T - 3 frames of 8h x 8w pixels in -1..1, to and from T latent frames of h x w; the first stands for itself.
 
     Its norms are over all frames of a video, so a part of the frames does not decode to that part of the video.
-    Source: opensora/models/ae/videobase of github.com/PKU-YuanGroup/Open-Sora-Plan, tag v1.1.0, without its tiling.
+    Its authors sample with `enable_tiling()`; `tiling` then says how. Encoding is in one piece.
+    Source: opensora/models/ae/videobase of github.com/PKU-YuanGroup/Open-Sora-Plan, tag v1.1.0.
     """
 
     fixed_settings: ClassVar[Mapping[str, object]] = {
@@ -74,6 +76,8 @@ class AutoencoderKLOpenSoraPlan(PublishedModel, ModelMixin, ConfigMixin):
         self.decoder = Decoder(z_channels, channels, num_res_blocks + 1)
         self.quant_conv = CausalConv3d(2 * z_channels, 2 * embed_dim, 1)
         self.post_quant_conv = CausalConv3d(embed_dim, z_channels, 1)
+        self.use_tiling = False
+        self.tiling = Tiling()
 
     def encode(
         self, pixels: torch.Tensor, return_dict: bool = True
@@ -84,5 +88,8 @@ class AutoencoderKLOpenSoraPlan(PublishedModel, ModelMixin, ConfigMixin):
 
     def decode(self, latents: torch.Tensor, return_dict: bool = True) -> DecoderOutput | tuple[torch.Tensor]:
         """Latents (B, C, T, h, w), already divided by `scaling_factor`, to pixels (B, 3, 4T - 3, 8h, 8w)."""
-        pixels = self.decoder(self.post_quant_conv(latents))
+        pixels = self.tiling.decode(self._decode, latents) if self.use_tiling else self._decode(latents)
         return DecoderOutput(sample=pixels) if return_dict else (pixels,)
+
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.post_quant_conv(latents))
