@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, RequestError
+from cluster.shape import Shape
 from pipelines.commands.video import one_video
 from pipelines.models import find_model, known_models, left_out, read_card
 
@@ -66,3 +67,16 @@ def test_a_block_that_the_model_lacks_is_told_before_anything_is_loaded(tiny_mod
 def test_a_wrong_part_of_pab_is_called_as_a_config_calls_it(tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match=r"^pab\.window is 'a:b'"):
         one_video(prompt="a cat", model=str(tiny_model), size=None, pab="window=a:b", gang=1, fields={})
+
+
+@pytest.mark.parametrize(("name", "frames", "latent_frames"), [("", 65, 17), ("-221", 221, 56)])
+def test_open_sora_plan_has_an_entry_for_each_of_its_numbers_of_frames(
+    name: str, frames: int, latent_frames: int
+) -> None:
+    numbers = known_models()[f"open-sora-plan-1.1{name}"].numbers
+    assert numbers is not None
+    shape = Shape(height=512, width=512, num_frames=frames)
+    numbers.check(shape)
+    assert numbers.latent_frames(shape) == latent_frames
+    with pytest.raises(RequestError, match=f"videos of {frames} frames"):
+        numbers.check(Shape(height=512, width=512, num_frames=frames + 4))
