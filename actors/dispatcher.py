@@ -253,7 +253,7 @@ class Dispatcher:
 
     def _cause(self, gang: Gang, outcome: Outcome) -> Cause:
         """What a gang was lost to."""
-        if isinstance(outcome.error, HandedOver) or self.domains[gang.domain].phase == "draining":
+        if isinstance(outcome.error, HandedOver) or self.domains[gang.domain].phase in ("draining", "closing"):
             return "drain"
         return "rank" if all(member.node in living_nodes() for member in gang.members) else "node"
 

@@ -10,6 +10,7 @@ import ray
 
 from actors.member import Member, in_order
 from actors.spec import PoolSpec
+from actors.tasks import StartAgain
 from actors.worker import About
 from cluster.demand import Market
 from cluster.errors import ClusterError
@@ -67,10 +68,7 @@ class Domain:
             BundleLost: a process did not start in its bundle; `renew`.
             ClusterError: the cluster cannot hold the workers, one cannot load the model, or dies of it three times.
         """
-        try:
-            await self._keeper.place.remote(self.name, self.market)
-        except ray.exceptions.RayTaskError as error:
-            raise ClusterError(str(error.cause)) from error
+        await _kept(self._keeper.place.remote(self.name, self.market))
         self.placed_s = self.placed_s or time.monotonic()
         self.phase = "starting"
         # All processes at once: an interpreter, torch and the weights take seconds each.
@@ -78,7 +76,7 @@ class Domain:
         fresh = await asyncio.gather(*starts, return_exceptions=True)
         failures = [failure for failure in fresh if isinstance(failure, BaseException)]
         if failures:
-            raise failures[0]
+            raise next((failure for failure in failures if isinstance(failure, StartAgain)), failures[0])
         self._open(list(self.members.values()))
 
     async def adopt(self, handles: dict[int, Any]) -> list[Member]:
@@ -125,11 +123,8 @@ class Domain:
 
     async def dead(self, members: list[Member]) -> list[Member]:
         """Those of `members` whose processes are gone."""
-        asked = asyncio.gather(*(member.handle.about.remote() for member in members), return_exceptions=True)
-        try:
-            answers = await asyncio.wait_for(asked, _DEATH_TIMEOUT_S)
-        except TimeoutError:
-            return []
+        asked = (asyncio.wait_for(member.handle.about.remote(), _DEATH_TIMEOUT_S) for member in members)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         pairs = zip(members, answers, strict=True)
         return [member for member, answer in pairs if isinstance(answer, ray.exceptions.RayActorError)]
 
@@ -159,10 +154,7 @@ class Domain:
         return await self._start(bundle)
 
     async def _start(self, bundle: int) -> Member:
-        try:
-            handle = await self._keeper.launch.remote(self.name, bundle)
-        except ray.exceptions.RayTaskError as error:
-            raise ClusterError(str(error.cause)) from error
+        handle = await _kept(self._keeper.launch.remote(self.name, bundle))
         member = self.members[bundle] = self._member(bundle, handle)
         try:
             await self._greet(member)
@@ -187,6 +179,16 @@ class Domain:
 
     def _member(self, bundle: int, handle: Any) -> Member:
         return Member(index=self.name * self.width + bundle, domain=self.name, bundle=bundle, handle=handle)
+
+
+async def _kept(answer: Any) -> Any:
+    """What the keeper answers; `ClusterError` if it cannot do it, `StartAgain` if it is gone, and all it held."""
+    try:
+        return await answer
+    except ray.exceptions.RayTaskError as error:
+        raise ClusterError(str(error.cause)) from error
+    except ray.exceptions.ActorDiedError as error:
+        raise StartAgain("the pool's keeper died, and its workers with it") from error
 
 
 def _kind_of(error: BaseException) -> type[ClusterError]:

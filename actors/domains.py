@@ -9,7 +9,7 @@ from typing import Any
 from actors.domain import BundleLost, Domain
 from actors.member import Member
 from actors.spec import PoolSpec
-from actors.tasks import Tasks
+from actors.tasks import StartAgain, Tasks
 from cluster.autoscaler import Backlog, DomainView, ScaleDecision, scale
 from cluster.demand import Market
 from cluster.errors import ClusterError
@@ -36,6 +36,7 @@ class Domains:
         self._not_before = 0.0
         self._closed_seconds = 0.0
         self._last_reason = ""
+        self._worked = False
         self.started = asyncio.Event()
         """Set once the least workers are ready, for the first time."""
 
@@ -68,6 +69,8 @@ class Domains:
         if decision.reason != self._last_reason and (decision.ask or decision.release):
             log.info("%s", decision.reason)
         self._last_reason = decision.reason
+        if decision.spent and backlog.requests:
+            self._failed(f"{decision.reason}; set a larger cluster.budget_gpu_hours to go on")
         if now >= self._not_before:
             # Both or neither: what is asked may stand for what is released.
             for name in decision.release:
@@ -130,6 +133,7 @@ class Domains:
             if domain.phase != "closing":
                 await self._lose(domain, str(error))
             return
+        self._worked = True
         if self._least_are_ready():
             self.started.set()
         self._changed()
@@ -141,6 +145,9 @@ class Domains:
             domain.replacing -= 1
         domain.give_back([member for member in fresh if isinstance(member, Member)])
         failures = [failure for failure in fresh if isinstance(failure, BaseException)]
+        for failure in failures:
+            if isinstance(failure, StartAgain):
+                raise failure
         if any(isinstance(failure, BundleLost) for failure in failures):
             await self._renew(domain, str(failures[0]))
         elif failures:
@@ -163,7 +170,7 @@ class Domains:
     async def _lose(self, domain: Domain, problem: str) -> None:
         """A domain cannot be had; that is the pool's end unless others work, or did before."""
         await self._close(domain)
-        if self._spec.is_fixed or not (self.started.is_set() and self._next > 1):
+        if self._spec.is_fixed or not self._worked:
             self._failed(problem)
             return
         log.warning("%s; asking again in %g s", problem, ASK_AGAIN_S)

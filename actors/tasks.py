@@ -2,14 +2,22 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 log = logging.getLogger("pabcast.pool")
 
 
+class StartAgain(Exception):
+    """Only a new process of the pool helps."""
+
+
 class Tasks:
-    """Tasks that are kept until they end; an error that nobody expected is told to `failed`."""
+    """Tasks that are kept until they end; an error that nobody expected is told to `failed`.
+
+    `StartAgain` ends this process: Ray starts the pool again, and its clients go on with that.
+    """
 
     def __init__(self, failed: Callable[[str], None]) -> None:
         self._failed = failed
@@ -30,4 +38,6 @@ class Tasks:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("the pool failed", exc_info=task.exception())
+            if isinstance(task.exception(), StartAgain):
+                os._exit(1)
             self._failed(f"the pool failed: {task.exception()!r}")

@@ -38,7 +38,7 @@ class ScalePolicy:
     backlog_s: float = 120.0
     """Grow until all that waits and runs is predicted to be done in so many seconds."""
     budget_gpu_hours: float | None = None
-    """What the pool may use altogether; None: no limit."""
+    """Once the pool has used so much nothing more starts; None: no limit."""
     spot: bool = False
     """Ask for spot nodes first."""
     spot_timeout_s: float = 120.0
@@ -104,6 +104,8 @@ class ScaleDecision:
 
     ask: tuple[Market, ...] = ()
     release: tuple[int, ...] = ()
+    spent: bool = False
+    """Whether the budget is, so that nothing may start any more."""
     reason: str
 
 
@@ -149,6 +151,7 @@ def _without_budget(budget_gpu_hours: float, held: list[DomainView], spent_gpu_s
     busy = [domain for domain in held if domain.phase == "ready" and domain.idle_s <= 0]
     return ScaleDecision(
         release=tuple(domain.name for domain in held if domain not in busy),
+        spent=True,
         reason=f"the budget is spent, {spent_gpu_seconds / 3600:.2f} of {budget_gpu_hours:g} GPU-hours: "
         f"keep {_count(len(busy), 'busy domain')}, release the rest and ask for nothing",
     )

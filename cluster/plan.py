@@ -79,8 +79,8 @@ class Shares:
 
     offline: float = 0.1
     """The share of the worker-seconds that offline requests get while online ones wait too."""
-    online_workers: int = 0
-    """Workers that offline requests never hold."""
+    offline_workers: int | None = None
+    """The most that offline requests hold at once; None bounds it not."""
 
 
 @dataclass(frozen=True, kw_only=True)

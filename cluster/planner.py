@@ -6,7 +6,7 @@ is due; the workers of one domain are then kept for it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluster.plan import (
     BYPASS_LIMIT,
@@ -58,6 +58,9 @@ class _Room:
         self.free = domain.free
         self.idle = list(domain.idle)
         self.running = list(domain.running)
+
+        self.settled: list[RunningGang] = []
+        """Running ones that were looked at."""
 
     @property
     def spare(self) -> int:
@@ -206,13 +209,14 @@ class _Table:
 
     def _allowed(self, priority: Priority, more: int) -> bool:
         """Whether a class may hold so many more workers."""
-        if priority == "online" or not self._shares.online_workers:
+        most = self._shares.offline_workers
+        if priority == "online" or most is None:
             return True
         held = sum(gang.width for gang in self._running() if gang.priority == "offline")
-        return held + more <= sum(room.workers for room in self._rooms) - self._shares.online_workers
+        return held + more <= most
 
     def _running(self) -> Iterator[RunningGang]:
-        return (gang for room in self._rooms for gang in room.running)
+        return (gang for room in self._rooms for gang in (*room.running, *room.settled))
 
     def _start(self, queued: _Queued, width: int, room: _Room, on: int | Taking, reason: str) -> None:
         contended = self._contended()
@@ -233,14 +237,16 @@ class _Table:
         if slow is None:
             return False
         room.running.remove(slow)
+        room.settled.append(slow)
         now, limit = slow.left_s[slow.width], slow.width + room.spare
         wider = [width for width in slow.left_s if slow.width < width <= limit]
         best = min(wider, key=lambda width: (slow.left_s[width], width), default=None)
-        if best is None or not self._allowed(slow.priority, best):
+        if best is None or not self._allowed(slow.priority, best - slow.width):
             return True
         gain = now - slow.left_s[best]
         if gain >= max(LEAST_GAIN_S, LEAST_GAIN * now):
             taking = room.take(best - slow.width)
+            room.settled[-1] = replace(slow, width=best)
             reason = f"nothing waits: {slow.left_s[best]:.1f} s left on {best} workers instead of {now:.1f} s"
             self.widens.append(Widen(gang=slow.gang, width=best, taking=taking, reason=reason))
         return True

@@ -70,7 +70,7 @@ class ClusterConfig:
     backlog_s: float = 120.0
     """The pool grows until all that waits is predicted to be done in so many seconds."""
     budget_gpu_hours: float | None = None
-    """What the pool may use altogether; null: no limit."""
+    """Once the pool has used so much nothing more starts; null: no limit."""
     spot: bool = False
     """Whether spot nodes are asked for first (nodes labelled ray.io/market-type=spot)."""
     spot_timeout_s: float = 120.0
@@ -119,6 +119,11 @@ class ClusterConfig:
         return self.domain_workers or self.workers
 
     @property
+    def widest_of_a_job(self) -> int:
+        """As many workers of a domain as a job may hold."""
+        return min(self.widest_gang, self.workers - self.online_workers)
+
+    @property
     def elastic(self) -> ScalePolicy:
         """How many workers there are when."""
         return ScalePolicy(
@@ -143,7 +148,7 @@ class ClusterConfig:
             step_timeout_s=self.step_timeout_s,
             client_timeout_s=self.client_timeout_s,
             elastic=self.elastic,
-            shares=Shares(offline=self.offline_share, online_workers=self.online_workers),
+            shares=Shares(offline=self.offline_share, offline_workers=self.workers - self.online_workers),
         )
 
 
@@ -198,7 +203,7 @@ class JobConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
         if self.gpu is None:  # a plan for other hardware has that hardware's workers
-            self.gang.check_workers(self.cluster.widest_gang)
+            self.gang.check_workers(self.cluster.widest_of_a_job)
 
     @property
     def videos_in_flight(self) -> int:

@@ -47,7 +47,7 @@ def check_job(config: JobConfig) -> CheckedJob:
         ConfigError: a model, an input, a size, a gang's width or a number of workers that cannot work.
         StoreError: the input or the output store cannot be used; told within 15 s.
     """
-    config.gang.check_workers(config.cluster.widest_gang)
+    config.gang.check_workers(config.cluster.widest_of_a_job)
     card = read_card(config.model)
     sampling = config.sampling
     shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)

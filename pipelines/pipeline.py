@@ -53,7 +53,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     setup = SubmitterSetup(
         commits=commits,
         desk=desk,
-        widths=WidthPolicy.of(_on_this_cluster(config), job.card.numbers, config.cluster.widest_gang),
+        widths=WidthPolicy.of(_on_this_cluster(config), job.card.numbers, config.cluster.widest_of_a_job),
         options=config.engine.options,
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),

@@ -61,7 +61,7 @@ class GangConfig:
         widest = max(self.widths, default=1)
         if widest > workers:
             raise ConfigError(
-                f"a gang of {widest} is wider than cluster.workers, {workers}; "
+                f"a gang of {widest} is wider than the {workers} workers of a domain that a job may hold; "
                 f"ask for {widest} workers or more, or for gangs of {workers} or less"
             )
 

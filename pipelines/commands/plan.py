@@ -19,7 +19,7 @@ def plan(
     `gpu=h200` plans for a domain of that GPU (configs/gpus), `gang.latency_s=30` for a latency, `calibration=FILE`
     by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers.
 
-    Example: pabcast plan configs/demo.yaml model=open-sora-1.2 sampling.height=480 sampling.width=848 gpu=h200
+    Example: pabcast plan configs/plan.yaml gpu=h200 gang.width=auto gang.latency_s=12
     """
     job = load_config(config, overrides or [])
     # Ray Data's reader takes seconds to import: only once the config is known to be good.

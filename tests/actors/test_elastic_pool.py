@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
 
 from actors.pool_client import PoolClient
 from actors.spec import PoolSpec
 from actors.status import PoolStatus
 from cluster.autoscaler import ScalePolicy
+from cluster.errors import ClusterError
 from tests.actors.conftest import MakeRequest
 
 POLICY = ScalePolicy(max_workers=4, min_workers=0, domain_workers=2, idle_release_s=1)
@@ -34,3 +38,14 @@ def test_a_pool_without_work_has_no_worker_and_is_ready(
             assert (status.phase, status.members) == ("ready", ())
         assert status.done == 2
         assert status.gpu_seconds == pool.status().gpu_seconds > 2 * 2
+
+
+def test_a_spent_budget_ends_what_waits_with_a_sentence(
+    ray_session: None, pool_spec: PoolSpec, make_request: MakeRequest
+) -> None:
+    tight = replace(POLICY, budget_gpu_hours=1e-6)
+    spec = PoolSpec(model=pool_spec.model, workers=4, device="cpu", threads_per_worker=1, elastic=tight)
+    with PoolClient.connect(spec, name="tight") as pool, pytest.raises(ClusterError, match="the budget is spent"):
+        pool.wait_ready(60)
+        for _ in range(3):
+            pool.submit_sync(make_request(), width=2)

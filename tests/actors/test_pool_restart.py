@@ -42,6 +42,16 @@ async def lose_the_pool(pool: PoolClient, make_request: MakeRequest) -> tuple[Vi
     return await asyncio.wait_for(video, 120), await asyncio.wait_for(queued, 120)
 
 
+async def lose_the_keeper(pool: PoolClient, make_request: MakeRequest) -> VideoResult:
+    moving = asyncio.Event()
+    video = asyncio.ensure_future(
+        pool.submit(make_request(steps=200), width=2, attempts=3, on_progress=lambda steps: steps > 20 and moving.set())
+    )
+    await asyncio.wait_for(moving.wait(), 60)
+    ray.kill(ray.get_actor("restarted-keeper", NAMESPACE))
+    return await asyncio.wait_for(video, 120)
+
+
 def test_a_pool_that_is_killed_takes_its_workers_back_and_its_videos_go_on(
     restarted: PoolClient, make_request: MakeRequest
 ) -> None:
@@ -54,6 +64,17 @@ def test_a_pool_that_is_killed_takes_its_workers_back_and_its_videos_go_on(
     assert video.report.first_step > 0
     assert np.array_equal(video.latents, undisturbed.latents)
     assert after.generation > before.generation
+
+
+def test_a_pool_whose_keeper_is_killed_starts_again_and_makes_its_videos(
+    restarted: PoolClient, make_request: MakeRequest
+) -> None:
+    before = restarted.status()
+    video = asyncio.run(lose_the_keeper(restarted, make_request))
+    after = restarted.status()
+    assert video.report.steps == 200
+    assert after.pid != before.pid
+    assert not {member.pid for member in after.members} & {member.pid for member in before.members}
 
 
 def test_no_name_of_a_restarted_pool_is_left_when_its_last_client_goes(ray_session: None, pool_spec: PoolSpec) -> None:

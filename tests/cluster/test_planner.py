@@ -101,7 +101,7 @@ def test_offline_gets_its_share_while_online_waits() -> None:
 
 
 def test_offline_never_holds_the_workers_that_are_online_s() -> None:
-    decision = plan(lines(1, 1, 1), [domain(3)], Shares(online_workers=1))
+    decision = plan(lines(1, 1, 1), [domain(3)], Shares(offline_workers=2))
     assert tickets(decision.starts) == ["0", "1"]
 
 

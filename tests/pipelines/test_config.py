@@ -84,7 +84,7 @@ def test_the_resolved_config_loads_again(config_file: str, tmp_path: Path) -> No
         ("sampling.guidance_scale=.nan", "sampling.guidance_scale is nan; a number is wanted"),
         ("sampling=3", "sampling is 3; keys with values are wanted"),
         ("input=null", "input is nothing; keys with values are wanted"),
-        ("gang.width=2", "a gang of 2 is wider than cluster.workers, 1"),
+        ("gang.width=2", "a gang of 2 is wider than the 1 workers of a domain that a job may hold"),
         ("gang.width=0", "a gang's width is 0"),
         ("gang.width=wide", "gang.width is 'wide'; a whole number or auto is wanted"),
         ("cluster.device=tpu", "cluster.device is 'tpu'; auto or cpu or cuda is wanted"),
