@@ -124,6 +124,10 @@ class ClusterConfig:
         return min(self.widest_gang, self.workers - self.online_workers)
 
     @property
+    def _offline_workers(self) -> int | None:
+        return self.workers - self.online_workers if self.online_workers else None
+
+    @property
     def elastic(self) -> ScalePolicy:
         """How many workers there are when."""
         return ScalePolicy(
@@ -148,7 +152,7 @@ class ClusterConfig:
             step_timeout_s=self.step_timeout_s,
             client_timeout_s=self.client_timeout_s,
             elastic=self.elastic,
-            shares=Shares(offline=self.offline_share, offline_workers=self.workers - self.online_workers),
+            shares=Shares(offline=self.offline_share, offline_workers=self._offline_workers),
         )
 
 
