@@ -83,14 +83,11 @@ class Domains:
 
     def adopt(self, name: int, market: Market, handles: dict[int, Any]) -> Coroutine[Any, Any, list[Member]]:
         """Take back a domain that outlived the pool's last process; returns its members to be replaced."""
-        domain = self._domains[name] = Domain(name, self._spec, self._keeper, market)
-        self._next = max(self._next, name + 1)
-        return domain.adopt(handles)
+        return self._known(name, market).adopt(handles)
 
     def bring_up(self, name: int, market: Market) -> None:
         """Ask for a domain, or go on with one that the pool's last process had asked for: the keeper knows its name."""
-        domain = self._domains[name] = Domain(name, self._spec, self._keeper, market)
-        self._next = max(self._next, name + 1)
+        domain = self._known(name, market)
         self._tasks.spawn(self._bring_up(domain, domain.start))
 
     def replace(self, members: list[Member]) -> None:
@@ -118,6 +115,11 @@ class Domains:
         """Give everything back."""
         self._tasks.cancel()
         await asyncio.gather(*(domain.close() for domain in self))
+
+    def _known(self, name: int, market: Market) -> Domain:
+        domain = self._domains[name] = Domain(name, self._spec, self._keeper, market)
+        self._next = max(self._next, name + 1)
+        return domain
 
     async def _bring_up(self, domain: Domain, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:

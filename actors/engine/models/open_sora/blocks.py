@@ -4,6 +4,7 @@ Shapes: B batch, T frames, S patches of a frame, D width, L text tokens, H heads
 N sequences of M tokens, Q tokens that ask.
 """
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -71,7 +72,7 @@ class CrossAttention(nn.Module):
         return self.proj(output_BHQE.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
+class Block(nn.Module, ABC):
     """Self-attention over one axis, cross attention, MLP.
 
     A block is three sites: `attend(prepare(x))`, `cross(x)` and `feed_forward(x)`. `forward` puts them together;
@@ -95,9 +96,9 @@ class Block(nn.Module):
         """What self-attention reads: normed, scaled and shifted, token by token."""
         return self.norm1(x_BTSD) * (1 + modulation.scale) + modulation.shift
 
+    @abstractmethod
     def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Self-attention and its projection over the block's axis; the gate is the caller's."""
-        raise NotImplementedError
 
     def cross(
         self, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, text_mask_BL: torch.Tensor | None = None
