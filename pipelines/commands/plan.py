@@ -38,7 +38,7 @@ def _spell(made: JobPlan) -> str:
     lines += [_row(group) for group in made.groups]
     price = "" if made.dollars is None else f", ${made.dollars:,.2f}"
     lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {spell_seconds(made.hours * 3600)} if all are always busy")
-    lines += [f"refused, {count} rows: {reason}" for count, reason in made.refused]
+    lines += [f"refused, {count} {'row' if count == 1 else 'rows'}: {reason}" for count, reason in made.refused]
     return "\n".join(lines)
 
 

@@ -86,6 +86,8 @@ def test_the_resolved_config_loads_again(config_file: str, tmp_path: Path) -> No
         ("input=null", "input is nothing; keys with values are wanted"),
         ("gang.width=2", "a gang of 2 is wider than the 1 workers of a domain that a job may hold"),
         ("gang.width=0", "a gang's width is 0"),
+        ("gang.latency_s=2", "gang.latency_s is 2 and gang.width is 1; use gang.width=auto"),
+        ("gang.latency_s=-1", "gang.latency_s is -1; it must be more than 0"),
         ("gang.width=wide", "gang.width is 'wide'; a whole number or auto is wanted"),
         ("cluster.device=tpu", "cluster.device is 'tpu'; auto or cpu or cuda is wanted"),
         ("cluster.workers=0", "cluster.workers is 0; it must be more than 0"),
