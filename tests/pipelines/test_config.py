@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from cluster.errors import ConfigError
 from pipelines.config import JobConfig, load_config, make_config
@@ -147,3 +148,11 @@ def test_the_shipped_demo_config_loads_from_any_folder(
     assert Path(config.input.path).is_file()
     assert config.gang.widths == (1, 2)
     assert config.pab.text() == "spatial=2,temporal=4,cross=6,timesteps=100:800"
+
+
+def test_the_file_of_all_keys_has_every_key_with_its_default() -> None:
+    file = ROOT / "configs/all_keys.yaml"
+    listed = OmegaConf.to_container(OmegaConf.load(file))
+    needed = {"model": "demo", "input": {"path": "configs/prompts/demo.jsonl"}, "output": {"uri": "out/all_keys"}}
+    defaults = OmegaConf.to_container(OmegaConf.create(make_config(needed).to_yaml()))
+    assert listed == defaults
