@@ -17,7 +17,8 @@ def plan(
     """Show what a job would take, without running it: widths and why, seconds, GPU-hours, bytes sent, memory.
 
     `gpu=h200` plans for a domain of that GPU (configs/gpus), `gang.latency_s=30` for a latency, `calibration=FILE`
-    by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers.
+    by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers. Seconds are
+    of one video, GB sent and held of one video and one rank; GPU-hours are of all the row's videos.
 
     Example: pabcast plan configs/plan.yaml gpu=h200 gang.width=auto gang.latency_s=12
     """

@@ -85,6 +85,17 @@ def test_a_gang_of_a_given_width_must_hold_its_videos_too(config_file):
     assert re.search(r"needs [\d.]+ GB a GPU on a gang of 1, and [\d.]+ GB can be used; a gang of \d+ would do", reason)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "workers", "widest"),
+    [([], 8, 8), (["cluster.workers=4"], 4, 4), (["cluster.workers=16"], 16, 8), (["cluster.workers=6"], 6, 6)],
+)
+def test_a_plan_is_for_a_domain_unless_the_job_says_how_many_workers(config_file, overrides, workers, widest):
+    config = load_config(config_file, overrides)
+    assert planned(config).workers == workers
+    with pytest.raises(ConfigError, match=f"a gang of {widest + 1} is wider than the {widest} workers"):
+        planned(load_config(config_file, [*overrides, f"gang.width={widest + 1}"]))
+
+
 def test_rates_of_another_device_are_refused(config_file, tmp_path):
     save_calibration(replace(assume(find_gpu("h200"), 2), device="x86_64 CPU"), tmp_path / "cpu.json")
     with pytest.raises(ConfigError, match="is of x86_64 CPU and gpu is h200"):
