@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import ray
 
+from actors.keeper import Holding
 from actors.member import Member, in_order
 from actors.spec import PoolSpec
 from actors.tasks import StartAgain
@@ -79,11 +80,11 @@ class Domain:
             raise next((failure for failure in failures if isinstance(failure, StartAgain)), failures[0])
         self._open(list(self.members.values()))
 
-    async def adopt(self, handles: dict[int, Any]) -> list[Member]:
+    async def adopt(self, holding: Holding) -> list[Member]:
         """Take back the workers that outlived the pool's last process; return those to be replaced."""
         await self._keeper.place.remote(self.name, self.market)
-        self.placed_s = time.monotonic()
-        members = [self._member(bundle, handle) for bundle, handle in sorted(handles.items())]
+        self.placed_s = time.monotonic() - holding.age_s
+        members = [self._member(bundle, handle) for bundle, handle in sorted(holding.handles.items())]
         self.members = {member.bundle: member for member in members}
         for bundle in range(self.width):
             self.members.setdefault(bundle, self._member(bundle, None))

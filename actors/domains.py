@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from actors.domain import BundleLost, Domain
+from actors.keeper import Holding
 from actors.member import Member
 from actors.spec import PoolSpec
 from actors.tasks import StartAgain, Tasks
@@ -81,9 +82,14 @@ class Domains:
             self.started.set()
         return decision
 
-    def adopt(self, name: int, market: Market, handles: dict[int, Any]) -> Coroutine[Any, Any, list[Member]]:
+    def adopt(self, holding: Holding) -> Coroutine[Any, Any, list[Member]]:
         """Take back a domain that outlived the pool's last process; returns its members to be replaced."""
-        return self._known(name, market).adopt(handles)
+        self._worked = True
+        return self._known(holding.domain, holding.market).adopt(holding)
+
+    def spent_before(self, closed_seconds: float) -> None:
+        """Count what the pool's last process had given back, lest a restart renew the budget."""
+        self._closed_seconds += closed_seconds
 
     def bring_up(self, name: int, market: Market) -> None:
         """Ask for a domain, or go on with one that the pool's last process had asked for: the keeper knows its name."""

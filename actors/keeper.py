@@ -8,6 +8,7 @@ is the keeper, and then its placement groups and workers.
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ class Holding:
     domain: int
     market: Market
     placed: bool
+    age_s: float
+    """Since it was placed; 0 before."""
     handles: dict[int, Any]
     """Workers by their bundle."""
 
@@ -51,6 +54,8 @@ class Keeper:
         self._markets: dict[int, Market] = {}
         self._placing: dict[int, asyncio.Task[Any]] = {}
         self._handles: dict[int, dict[int, Any]] = {}
+        self._placed_s: dict[int, float] = {}
+        self._closed_seconds = 0.0
         self._watching = asyncio.ensure_future(self._watch())
 
     async def place(self, domain: int, market: Market) -> None:
@@ -66,6 +71,7 @@ class Keeper:
         placing = self._placing[domain]
         try:
             await asyncio.shield(placing)
+            self._placed_s.setdefault(domain, time.monotonic())
         except asyncio.CancelledError:
             raise ClusterError(f"domain {domain} was given back before it was there") from None
         except ClusterError:
@@ -104,17 +110,25 @@ class Keeper:
 
     async def inventory(self) -> tuple[Holding, ...]:
         """What there is, for a pool that starts again."""
+        now = time.monotonic()
         return tuple(
             Holding(
                 domain=domain,
                 market=self._markets[domain],
                 placed=placing.done(),
+                age_s=now - self._placed_s.get(domain, now),
                 handles=dict(self._handles.get(domain, {})),
             )
             for domain, placing in self._placing.items()
         )
 
+    async def closed_seconds(self) -> float:
+        """What the bundles that were given back have cost, in worker-seconds."""
+        return self._closed_seconds
+
     def _forget(self, domain: int) -> None:
+        now = time.monotonic()
+        self._closed_seconds += (now - self._placed_s.pop(domain, now)) * self._spec.workers_of_a_domain
         self._placing.pop(domain, None)
         self._markets.pop(domain, None)
 

@@ -26,6 +26,7 @@ async def reconcile(keeper: Any, dispatcher: Dispatcher) -> dict[str, Snapshot]:
         The last snapshot of every run by its ticket, to go on from when it is submitted again.
     """
     holdings = await keeper.inventory.remote()
+    dispatcher.domains.spent_before(await keeper.closed_seconds.remote())
     handles = [handle for holding in holdings for handle in holding.handles.values()]
     abouts = await asyncio.gather(*(_ask(handle.about) for handle in handles))
     runs: dict[tuple[str, int, int], list[Any]] = defaultdict(list)
@@ -40,7 +41,7 @@ async def reconcile(keeper: Any, dispatcher: Dispatcher) -> dict[str, Snapshot]:
         if not holding.placed:
             dispatcher.domains.bring_up(holding.domain, holding.market)
             continue
-        lost = await dispatcher.domains.adopt(holding.domain, holding.market, holding.handles)
+        lost = await dispatcher.domains.adopt(holding)
         dispatcher.domains.replace(lost)
     log.warning("the pool started again: %d domains, %d runs to go on with", len(holdings), len(salvaged))
     return salvaged

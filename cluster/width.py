@@ -70,10 +70,25 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
         chosen, reason = _for_latency(fitting, goal.latency_s)
     else:
         chosen, reason = _for_throughput(fitting, capacity.workers, goal.videos_left)
+    if any(width < chosen.width for width in rejected):
+        reason += "; narrower ones do not fit in memory"
     others = {cost.width: _why_not(cost, chosen, goal) for cost in fitting if cost.width != chosen.width}
     seconds = {cost.width: cost.seconds for cost in fitting}
     return WidthDecision(
         width=chosen.width, reason=reason, rejected={**rejected, **others}, cost=chosen, seconds=seconds
+    )
+
+
+def check_memory(workload: Workload, width: int, capacity: Capacity) -> None:
+    """Raise `RequestError` with the arithmetic if a gang of `width` cannot hold such a video."""
+    needed, legal = workload.peak_bytes(width), workload.numbers.legal_widths(workload.shape)
+    if needed <= capacity.usable_bytes:
+        return
+    enough = next((wider for wider in legal if workload.peak_bytes(wider) <= capacity.usable_bytes), None)
+    way = f"a gang of {enough} would do" if enough else "no gang does"
+    raise RequestError(
+        f"{workload.shape} needs {_gb(needed)} a GPU on a gang of {width}, and {_gb(capacity.usable_bytes)} can be "
+        f"used; {way}"
     )
 
 

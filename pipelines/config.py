@@ -106,10 +106,11 @@ class ClusterConfig:
                 "it must be 0 or more, and leave a worker for jobs"
             )
         if self.workers % self.widest_gang:
+            domains = self.workers // self.widest_gang
+            ways = [count * self.widest_gang for count in (domains, domains + 1) if count]
             raise ConfigError(
                 f"cluster.workers {self.workers} is no multiple of cluster.domain_workers {self.domain_workers}; "
-                f"use {self.workers // self.widest_gang * self.widest_gang} or "
-                f"{(self.workers // self.widest_gang + 1) * self.widest_gang} workers"
+                f"use {' or '.join(map(str, ways))} workers"
             )
         _ = self.elastic  # checks the rest
 

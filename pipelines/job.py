@@ -101,6 +101,7 @@ def _summarise(job: CheckedJob, tale: Tale, found: CompactResult, picture: str |
         lost=tale.audit.lost,
         picture=picture,
         failures=tuple(Failure(source=item.source, id=item.id, reason=item.reason) for item in tale.failures),
+        retries=dict(tale.status.retries) if tale.status else {},
         parts=dict(tale.part_seconds),
     )
 

@@ -68,15 +68,20 @@ class JobPlan:
         return None if price is None else price * self.gpu_hours
 
 
-def planned_workers(config: JobConfig) -> int:
-    """The workers of the job; of a GPU that it names, a domain at least."""
-    workers = config.cluster.widest_gang
-    return workers if config.gpu is None else max(workers, find_gpu(config.gpu).domain)
+def planned_workers(config: JobConfig) -> tuple[int, int]:
+    """The workers of the job and its widest gang; of a GPU that it names, a domain, unless it says how many."""
+    workers, widest = config.cluster.workers, config.cluster.widest_gang
+    if config.gpu is None:
+        return workers, widest
+    domain = find_gpu(config.gpu).domain
+    return (domain, domain) if workers == 1 else (workers, min(widest, domain))
 
 
 def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str]) -> JobPlan:
     """Plan `requests`; a text among them is the reason why a row has none."""
-    policy = WidthPolicy.of(config, model_numbers(config.model), planned_workers(config))
+    workers, widest = planned_workers(config)
+    config.gang.check_workers(widest)
+    policy = WidthPolicy.of(config, model_numbers(config.model), widest)
     videos: Counter[Kindred] = Counter()
     refused: Counter[str] = Counter()
     for request in requests:
@@ -94,7 +99,7 @@ def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str]) -> JobP
     groups = [_group(policy, kindred, videos[kindred]) for kindred in order]
     return JobPlan(
         gpu=policy.gpu,
-        workers=policy.workers,
+        workers=workers,
         calibration=policy.calibration,
         groups=tuple(groups),
         refused=tuple((count, reason) for reason, count in refused.most_common()),

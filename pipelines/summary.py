@@ -44,6 +44,8 @@ class JobSummary:
     picture: str | None = None
     """Key of a picture of some of its videos, if one was drawn."""
     failures: tuple[Failure, ...] = ()
+    retries: Mapping[str, int] = field(default_factory=dict)
+    """How often a video lost its gang, by cause, as the pool that was there last counts."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Seconds summed over the videos, by part of their way."""
 
@@ -72,6 +74,7 @@ class JobSummary:
             "missing_names": list(self.missing_names),
             "open": self.open,
             "failures": [{"source": item.source, "id": item.id, "reason": item.reason} for item in self.failures],
+            "retries": dict(self.retries),
             "failures_left_out": max(0, self.failed - len(self.failures)),
             "part_seconds": {name: round(seconds, 3) for name, seconds in self.parts.items()},
         }
@@ -83,7 +86,10 @@ class JobSummary:
             f"{spell_seconds(self.seconds)}",
         ]
         if self.committed:
-            lines.append(f"the workers were busy {self.gang_busy_fraction:.0%} of the time; {self._slowest()}")
+            lines.append(f"the workers were busy {self.gang_busy_fraction:.0%} of the time{self._slowest()}")
+        if any(self.retries.values()):
+            causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.retries.items()) if count)
+            lines.append(f"{sum(self.retries.values())} times a video lost its gang and went on with another: {causes}")
         for item in self.failures[:SHOWN_FAILURES]:
             name = f" ({item.id})" if item.id else ""
             lines.append("  failed " + " ".join(f"{item.source}{name}: {item.reason}".splitlines()))
@@ -106,6 +112,6 @@ class JobSummary:
     def _slowest(self) -> str:
         work = {name: seconds for name, seconds in self.parts.items() if name != "queue"}
         if not work:
-            return "no times were kept"
+            return ""
         name = max(work, key=lambda part: work[part])
-        return f"the slowest part was {name}, {spell_seconds(work[name] / self.committed)} a video"
+        return f"; the slowest part was {name}, {spell_seconds(work[name] / self.committed)} a video"

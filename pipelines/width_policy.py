@@ -12,7 +12,7 @@ from cluster.gpu import GpuSpec
 from cluster.model import ModelNumbers
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
-from cluster.width import Capacity, Goal, WidthDecision, choose_width
+from cluster.width import Capacity, Goal, WidthDecision, check_memory, choose_width
 from cluster.workload import Workload
 from pipelines.config import JobConfig
 from pipelines.gpus import find_gpu, load_calibration
@@ -51,6 +51,11 @@ class WidthPolicy:
         gpu = find_gpu(config.gpu or "cpu")
         bytes_ = _element_bytes(config, gpu)
         calibration = load_calibration(config.calibration) if config.calibration else assume(gpu, bytes_)
+        if config.gpu and config.calibration and not _is_of(calibration, gpu):
+            raise ConfigError(
+                f"calibration {config.calibration} is of {calibration.device} and gpu is {gpu.id}; "
+                "leave one of them out, or measure on that GPU"
+            )
         return cls(config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=numbers)
 
     def offer(self, request: VideoRequest) -> tuple[int, Mapping[int, float]]:
@@ -89,10 +94,11 @@ class WidthPolicy:
             element_bytes=_element_bytes(self.config, self.gpu),
         )
         work.numbers.check(kindred.shape)
-        if gang.width == "auto" and not gang.table:
-            capacity = Capacity(workers=self.workers, memory_bytes=self.gpu.memory_bytes)
+        capacity = Capacity(workers=self.workers, memory_bytes=self.gpu.memory_bytes)
+        if gang.is_by_cost:
             return work, choose_width(work, capacity, self.calibration, Goal(latency_s=gang.latency_s))
         width = gang.width_for(kindred.shape, work.numbers)
+        check_memory(work, width, capacity)
         reason = "gang.table says so" if gang.width == "auto" else "gang.width says so"
         return work, WidthDecision(width=width, reason=reason, rejected={}, cost=predict(work, width, self.calibration))
 
@@ -115,6 +121,11 @@ def model_timesteps(model: KnownModel, steps: int, shape: Shape) -> tuple[float,
     if model.sampler is None:
         raise ConfigError(f"model {model.id}: {model.folder} has no files, and its entry in configs/models no sampler")
     return model.sampler.timesteps(steps, shape)
+
+
+def _is_of(calibration: Calibration, gpu: GpuSpec) -> bool:
+    """By the device's name: NVIDIA H200, NVIDIA GeForce RTX 4090, x86_64 CPU."""
+    return gpu.id.partition("-")[0] in calibration.device.lower().replace(" ", "")
 
 
 def _element_bytes(config: JobConfig, gpu: GpuSpec) -> Literal[2, 4]:

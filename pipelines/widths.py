@@ -34,6 +34,14 @@ class GangConfig:
             raise ConfigError(f"a gang's width is {min(self.widths)}; it must be 1 or more, or auto for gang.width")
         if self.width == "auto":
             self._check_table()
+        if self.latency_s is not None and self.latency_s <= 0:
+            raise ConfigError(f"gang.latency_s is {self.latency_s:g}; it must be more than 0")
+        if self.latency_s is not None and not self.is_by_cost:
+            how = f"gang.width is {self.width}" if self.width != "auto" else "gang.table chooses the widths"
+            raise ConfigError(
+                f"gang.latency_s is {self.latency_s:g} and {how}; use gang.width=auto gang.table=[], "
+                "which choose widths by it, or leave gang.latency_s out"
+            )
 
     @property
     def is_by_cost(self) -> bool:

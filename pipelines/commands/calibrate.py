@@ -88,9 +88,14 @@ def _check_width(engine: "Engine", shape: Shape, width: int) -> None:
 
 
 def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_weights: bool) -> "Engine":
+    import diffusers
     import torch
+    import transformers
 
     from actors.engine import Engine
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
 
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device is cuda and torch sees no GPU; use --device cpu")

@@ -33,7 +33,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "widths": [],
     }
     if model.numbers is not None and not model.is_here:
-        problem = "its files are not here; `pabcast plan` needs none"
+        problem = "its files are not here; `pabcast plan` and `pabcast schedule` need none"
         return {**entry, **_numbers(model.numbers), "problem": problem}
     try:
         card = read_card(model)

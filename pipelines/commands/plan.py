@@ -17,7 +17,8 @@ def plan(
     """Show what a job would take, without running it: widths and why, seconds, GPU-hours, bytes sent, memory.
 
     `gpu=h200` plans for a domain of that GPU (configs/gpus), `gang.latency_s=30` for a latency, `calibration=FILE`
-    by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers.
+    by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers. Seconds are
+    of one video, GB sent and held of one video and one rank; GPU-hours are of all the row's videos.
 
     Example: pabcast plan configs/plan.yaml gpu=h200 gang.width=auto gang.latency_s=12
     """
@@ -38,7 +39,7 @@ def _spell(made: JobPlan) -> str:
     lines += [_row(group) for group in made.groups]
     price = "" if made.dollars is None else f", ${made.dollars:,.2f}"
     lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {spell_seconds(made.hours * 3600)} if all are always busy")
-    lines += [f"refused, {count} rows: {reason}" for count, reason in made.refused]
+    lines += [f"refused, {count} {'row' if count == 1 else 'rows'}: {reason}" for count, reason in made.refused]
     return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ from pipelines.commands.video import (
 )
 from pipelines.given_paths import check_picture
 from pipelines.schedule_table import spell_schedule
+from pipelines.width_policy import model_timesteps
 
 
 def schedule(
@@ -47,14 +48,11 @@ def schedule(
     """
     fields: dict[str, object] = {"num_frames": frames, "steps": steps, "guidance_scale": guidance}
     element_bytes, passes = _element_bytes(dtype), read_passes(guidance_passes)
-    video = one_video(prompt="-", model=model, size=size, pab=pab, gang=gang, fields=fields)
+    video = one_video(prompt="-", model=model, size=size, pab=pab, gang=gang, fields=fields, needs_files=False)
     if plot is not None:
         check_picture(plot, "--plot")
-    # diffusers takes seconds to import: only once the flags are known to be good.
-    from actors.engine import timesteps
-
     request = video.request
-    table = BroadcastSchedule.build(request.pab, timesteps(video.model.folder, request.steps))
+    table = BroadcastSchedule.build(request.pab, model_timesteps(video.model, request.steps, request.shape))
     predicted = forecast(
         video.card.numbers,
         request.shape,

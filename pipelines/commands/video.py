@@ -9,11 +9,12 @@ import typer
 from actors.engine import ModelCard, VideoRequest
 from actors.engine.request import Guidance
 from cluster.errors import ConfigError
-from pipelines.models import KnownModel, find_model, read_card
+from pipelines.models import KnownModel, find_model, known_model, read_card
 from pipelines.pab_text import check_blocks, read_pab
 from pipelines.rows import BadRow, RowDefaults, read_row
 from pipelines.sampling import Sampling, limit_problem
 from pipelines.strict import build, convert
+from pipelines.width_policy import model_numbers
 from pipelines.widths import GangConfig
 
 ModelOption = Annotated[str, typer.Option("--model", help="A known model's id or a model's folder.")]
@@ -42,14 +43,25 @@ class OneVideo:
     request: VideoRequest
 
 
-def one_video(*, prompt: str, model: str, size: str | None, pab: str, gang: int, fields: dict[str, object]) -> OneVideo:
+def one_video(
+    *,
+    prompt: str,
+    model: str,
+    size: str | None,
+    pab: str,
+    gang: int,
+    fields: dict[str, object],
+    needs_files: bool = True,
+) -> OneVideo:
     """Check what the flags ask for; `fields` are a row's columns, None where a flag was not given.
+
+    Without `needs_files`, the numbers in its entry stand for a model whose files are not here.
 
     Raises:
         ConfigError: an unknown model, a size that it cannot make, a block that it lacks, a number out of range.
     """
-    known = find_model(model)
-    card = read_card(known)
+    known = find_model(model) if needs_files else known_model(model)
+    card = read_card(known) if known.is_here else _card_without_files(known)
     config = read_pab(pab)
     check_blocks(config, card.numbers.num_layers)
     defaults = RowDefaults(
@@ -68,6 +80,10 @@ def one_video(*, prompt: str, model: str, size: str | None, pab: str, gang: int,
     if isinstance(row, BadRow):
         raise ConfigError(row.reason)
     return OneVideo(model=known, card=card, request=row[0])
+
+
+def _card_without_files(model: KnownModel) -> ModelCard:
+    return ModelCard(path=str(model.folder), pipeline=model.family, revision="none", numbers=model_numbers(model))
 
 
 def _edges(size: str | None) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from cluster.errors import ConfigError
 from pipelines.config import JobConfig, load_config, make_config
@@ -86,6 +87,8 @@ def test_the_resolved_config_loads_again(config_file: str, tmp_path: Path) -> No
         ("input=null", "input is nothing; keys with values are wanted"),
         ("gang.width=2", "a gang of 2 is wider than the 1 workers of a domain that a job may hold"),
         ("gang.width=0", "a gang's width is 0"),
+        ("gang.latency_s=2", "gang.latency_s is 2 and gang.width is 1; use gang.width=auto"),
+        ("gang.latency_s=-1", "gang.latency_s is -1; it must be more than 0"),
         ("gang.width=wide", "gang.width is 'wide'; a whole number or auto is wanted"),
         ("cluster.device=tpu", "cluster.device is 'tpu'; auto or cpu or cuda is wanted"),
         ("cluster.workers=0", "cluster.workers is 0; it must be more than 0"),
@@ -145,3 +148,11 @@ def test_the_shipped_demo_config_loads_from_any_folder(
     assert Path(config.input.path).is_file()
     assert config.gang.widths == (1, 2)
     assert config.pab.text() == "spatial=2,temporal=4,cross=6,timesteps=100:800"
+
+
+def test_the_file_of_all_keys_has_every_key_with_its_default() -> None:
+    file = ROOT / "configs/all_keys.yaml"
+    listed = OmegaConf.to_container(OmegaConf.load(file))
+    needed = {"model": "demo", "input": {"path": "configs/prompts/demo.jsonl"}, "output": {"uri": "out/all_keys"}}
+    defaults = OmegaConf.to_container(OmegaConf.create(make_config(needed).to_yaml()))
+    assert listed == defaults

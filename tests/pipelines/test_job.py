@@ -254,7 +254,7 @@ def test_an_output_that_is_emptied_while_the_job_runs_is_told(
                 file.unlink()
                 gone.extend([file.name] if suffix == "json" else [])
 
-    thread = threading.Thread(target=empty)
+    thread = threading.Thread(target=empty, daemon=True)
     thread.start()
     summary = run(job)
     thread.join()

@@ -1,6 +1,8 @@
 """`pabcast plan`: widths, reasons and sums of a job that is not run."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,29 @@ def test_a_video_that_fits_no_gang_is_refused_with_what_would_fit(config_file):
     plan = planned(load_config(config_file, ["gpu=rtx4090", "sampling.num_frames=408"]))
     reason = next(reason for _, reason in plan.refused if "1920x1080x408" in reason)
     assert "GB can be used; what would fit: " in reason
+
+
+def test_a_gang_of_a_given_width_must_hold_its_videos_too(config_file):
+    plan = planned(load_config(config_file, ["gpu=rtx4090", "gang.width=1"]))
+    reason = next(reason for _, reason in plan.refused if "1920x1080" in reason)
+    assert re.search(r"needs [\d.]+ GB a GPU on a gang of 1, and [\d.]+ GB can be used; a gang of \d+ would do", reason)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "workers", "widest"),
+    [([], 8, 8), (["cluster.workers=4"], 4, 4), (["cluster.workers=16"], 16, 8), (["cluster.workers=6"], 6, 6)],
+)
+def test_a_plan_is_for_a_domain_unless_the_job_says_how_many_workers(config_file, overrides, workers, widest):
+    config = load_config(config_file, overrides)
+    assert planned(config).workers == workers
+    with pytest.raises(ConfigError, match=f"a gang of {widest + 1} is wider than the {widest} workers"):
+        planned(load_config(config_file, [*overrides, f"gang.width={widest + 1}"]))
+
+
+def test_rates_of_another_device_are_refused(config_file, tmp_path):
+    save_calibration(replace(assume(find_gpu("h200"), 2), device="x86_64 CPU"), tmp_path / "cpu.json")
+    with pytest.raises(ConfigError, match="is of x86_64 CPU and gpu is h200"):
+        planned(load_config(config_file, [f"calibration={tmp_path}/cpu.json"]))
 
 
 def test_the_command_prints_a_table_and_one_json_object(config_file):
