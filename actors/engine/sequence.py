@@ -4,12 +4,12 @@ Shapes: B batch, T all frames, S all patches of a frame, t and s a rank's share 
 C latent channels, h and w latent height and width.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.distributed as dist
 
+from actors.engine.collectives import Collectives
 from cluster.forecast import CollectiveCount
 
 
@@ -29,12 +29,28 @@ class FrameParallel:
     """
 
     def __init__(self, num_frames: int, group: dist.ProcessGroup | None = None) -> None:
-        self._group = group
-        self.width = 1 if group is None else group.size()
-        self.rank = 0 if group is None else group.rank()
+        self._collectives = Collectives(group)
         self._frames = spans(num_frames, self.width)
-        self.all_to_all = CollectiveCount()
-        self.all_gather = CollectiveCount()
+
+    @property
+    def width(self) -> int:
+        """How many ranks there are."""
+        return self._collectives.width
+
+    @property
+    def rank(self) -> int:
+        """Which of them this is."""
+        return self._collectives.rank
+
+    @property
+    def all_to_all(self) -> CollectiveCount:
+        """What it handed to all-to-alls."""
+        return self._collectives.all_to_all
+
+    @property
+    def all_gather(self) -> CollectiveCount:
+        """What it handed to all-gathers."""
+        return self._collectives.all_gather
 
     @property
     def frames(self) -> slice:
@@ -43,50 +59,27 @@ class FrameParallel:
 
     def to_patches(self, x_BtSD: torch.Tensor) -> torch.Tensor:
         """All frames of this rank's patches: (B, t, S, D) -> (B, T, s, D)."""
-        if self._group is None:
+        if self._collectives.alone:
             return x_BtSD
         batch, _, patches, hidden = x_BtSD.shape
         cuts = spans(patches, self.width)
         mine = cuts[self.rank][1] - cuts[self.rank][0]
         sent = [x_BtSD[:, :, start:stop] for start, stop in cuts]
         got = [(batch, stop - start, mine, hidden) for start, stop in self._frames]
-        return torch.cat(self._exchange(sent, got), dim=1)
+        return torch.cat(self._collectives.exchange(sent, got), dim=1)
 
     def to_frames(self, x_BTsD: torch.Tensor, num_patches: int) -> torch.Tensor:
         """All patches of this rank's frames: (B, T, s, D) -> (B, t, S, D)."""
-        if self._group is None:
+        if self._collectives.alone:
             return x_BTsD
         batch, _, _, hidden = x_BTsD.shape
         start, stop = self._frames[self.rank]
         sent = [x_BTsD[:, first:last] for first, last in self._frames]
         got = [(batch, stop - start, last - first, hidden) for first, last in spans(num_patches, self.width)]
-        return torch.cat(self._exchange(sent, got), dim=2)
+        return torch.cat(self._collectives.exchange(sent, got), dim=2)
 
     def gather_frames(self, x_BCthw: torch.Tensor) -> torch.Tensor:
-        """All frames on every rank: (B, C, t, h, w) -> (B, C, T, h, w); once a video.
-
-        gloo gathers equal sizes only, so a rank whose share is one frame short sends one empty frame more.
-        """
-        if self._group is None:
+        """All frames on every rank: (B, C, t, h, w) -> (B, C, T, h, w); once a video."""
+        if self._collectives.alone:
             return x_BCthw
-        longest = self._frames[0][1]
-        short = longest - x_BCthw.shape[2]
-        shard = torch.nn.functional.pad(x_BCthw, (0, 0, 0, 0, 0, short)).contiguous()
-        shards = [torch.empty_like(shard) for _ in range(self.width)]
-        self.all_gather = _counted(self.all_gather, x_BCthw)
-        dist.all_gather(shards, shard, group=self._group)
-        kept = [shard[:, :, : stop - start] for shard, (start, stop) in zip(shards, self._frames, strict=True)]
-        return torch.cat(kept, dim=2)
-
-    def _exchange(self, sent: Sequence[torch.Tensor], got: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
-        """Send `sent[r]` to rank r and return what each rank sent here, of the shapes `got`."""
-        source = torch.cat([piece.reshape(-1) for piece in sent])
-        sizes = [torch.Size(shape).numel() for shape in got]
-        target = source.new_empty(sum(sizes))
-        self.all_to_all = _counted(self.all_to_all, source)
-        dist.all_to_all_single(target, source, sizes, [piece.numel() for piece in sent], group=self._group)
-        return [piece.view(shape) for piece, shape in zip(target.split(sizes), got, strict=True)]
-
-
-def _counted(count: CollectiveCount, handed: torch.Tensor) -> CollectiveCount:
-    return CollectiveCount(calls=count.calls + 1, bytes=count.bytes + handed.nbytes)
+        return self._collectives.gather(x_BCthw, 2, [stop - start for start, stop in self._frames])

@@ -1,0 +1,123 @@
+"""Ulysses sequence parallelism for models with joint 3-D attention (arXiv 2309.14509; PAB paper, sec. 3.4).
+
+Shapes: B batch, M all tokens of the sequence, m a rank's share, N and n those of the video among them, H heads,
+g a rank's share of the heads, E width of a head, V values of a patch, C latent channels, T frames,
+h and w latent height and width.
+"""
+
+import torch
+import torch.distributed as dist
+from torch.nn.functional import scaled_dot_product_attention
+
+from actors.engine.collectives import Collectives
+from actors.engine.patches import PatchGrid
+from actors.engine.sequence import spans
+from cluster.errors import ConfigError
+from cluster.forecast import CollectiveCount
+
+
+class TokenParallel:
+    """Tokens shared out over the ranks of `group`; counts what it hands to the collectives.
+
+    Everything but attention works on a token alone. Attention needs all tokens, but a head alone: queries, keys and
+    values go through one all-to-all together, after which a rank has all M tokens of its H / P heads, and the
+    output comes back by another. Shares are uneven where M does not divide; nothing is padded.
+
+    Text that attends jointly with the video is the first `text_tokens` of the one sequence and shared out with it:
+    a layer sends 4 L / P of its rows a rank. Text kept whole on every rank would need no exchange on the way in, but
+    every rank would have to hand its heads' output to all others, L rows: less at 2 and 3 ranks, as much at 4, more
+    beyond, and every rank would do all of the text's projections and MLPs and keep all of its cache.
+
+    Bytes a rank 0 of P hands over for one attention, e bytes a number, D = H E:
+    ``B D e (3 ceil(M / P) + M / P)`` in two calls; for the final latents ``max(0, ceil(M / P) - L) V e`` in one.
+    """
+
+    def __init__(
+        self, grid: PatchGrid, num_heads: int, group: dist.ProcessGroup | None = None, *, text_tokens: int = 0
+    ) -> None:
+        """Share the tokens of `grid`, after `text_tokens` of text that attends jointly with them.
+
+        Raises:
+            ConfigError: the heads do not divide over the ranks.
+        """
+        self.grid = grid
+        self._collectives = Collectives(group)
+        _check_heads(num_heads, self.width)
+        self._heads = num_heads // self.width
+        self._tokens = spans(text_tokens + grid.num_tokens, self.width)
+        self._text = [(min(start, text_tokens), min(stop, text_tokens)) for start, stop in self._tokens]
+        self._video = [(max(start - text_tokens, 0), max(stop - text_tokens, 0)) for start, stop in self._tokens]
+
+    @property
+    def width(self) -> int:
+        """How many ranks there are."""
+        return self._collectives.width
+
+    @property
+    def rank(self) -> int:
+        """Which of them this is."""
+        return self._collectives.rank
+
+    @property
+    def all_to_all(self) -> CollectiveCount:
+        """What it handed to all-to-alls."""
+        return self._collectives.all_to_all
+
+    @property
+    def all_gather(self) -> CollectiveCount:
+        """What it handed to all-gathers."""
+        return self._collectives.all_gather
+
+    @property
+    def text(self) -> slice:
+        """This rank's rows of the text; they come before its tokens of the video."""
+        return slice(*self._text[self.rank])
+
+    @property
+    def video(self) -> slice:
+        """This rank's tokens of the video; a rank may have text alone."""
+        return slice(*self._video[self.rank])
+
+    def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        """This rank's patches of the whole video's latents, (B, n, V)."""
+        return self.grid.cut(latents_BCThw)[:, self.video]
+
+    def gather(self, patches_BnV: torch.Tensor) -> torch.Tensor:
+        """The whole video's latents on every rank, (B, C, T, h, w); once a video."""
+        if self._collectives.alone:
+            return self.grid.join(patches_BnV)
+        lengths = [stop - start for start, stop in self._video]
+        return self.grid.join(self._collectives.gather(patches_BnV, 1, lengths))
+
+    def attend(self, q_BmHE: torch.Tensor, k_BmHE: torch.Tensor, v_BmHE: torch.Tensor) -> torch.Tensor:
+        """Attention of every token to every token, (B, m, H, E), before the out-projection."""
+        q_BMgE, k_BMgE, v_BMgE = self.to_heads(q_BmHE, k_BmHE, v_BmHE)
+        output_BgME = scaled_dot_product_attention(
+            q_BMgE.transpose(1, 2), k_BMgE.transpose(1, 2), v_BMgE.transpose(1, 2)
+        )
+        return self.to_tokens(output_BgME.transpose(1, 2))
+
+    def to_heads(self, *parts_BmHE: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """All tokens of this rank's heads: each (B, m, H, E) -> (B, M, g, E), in one exchange."""
+        if self._collectives.alone:
+            return parts_BmHE
+        batch, _, _, width = parts_BmHE[0].shape
+        sent = [torch.stack(heads) for heads in zip(*(part.split(self._heads, 2) for part in parts_BmHE), strict=True)]
+        got = [(len(parts_BmHE), batch, stop - start, self._heads, width) for start, stop in self._tokens]
+        return torch.cat(self._collectives.exchange(sent, got), dim=2).unbind(0)
+
+    def to_tokens(self, x_BMgE: torch.Tensor) -> torch.Tensor:
+        """All heads of this rank's tokens: (B, M, g, E) -> (B, m, H, E)."""
+        if self._collectives.alone:
+            return x_BMgE
+        batch, _, heads, width = x_BMgE.shape
+        start, stop = self._tokens[self.rank]
+        sent = [x_BMgE[:, first:last] for first, last in self._tokens]
+        got = [(batch, stop - start, heads, width)] * self.width
+        return torch.cat(self._collectives.exchange(sent, got), dim=2)
+
+
+def _check_heads(num_heads: int, width: int) -> None:
+    if num_heads % width:
+        legal = ", ".join(str(parts) for parts in range(1, num_heads + 1) if num_heads % parts == 0)
+        raise ConfigError(f"{num_heads} heads do not divide over {width} ranks; use one of {legal}")

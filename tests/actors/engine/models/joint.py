@@ -1,0 +1,178 @@
+"""Small random models with joint 3-D attention, one way to run them, and real gangs that do.
+
+12 heads divide over 2, 3 and 4 ranks, the tokens over none of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from diffusers import CogVideoXTransformer3DModel, WanTransformer3DModel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from actors.engine.cache import BroadcastCache
+from actors.engine.models.cogvideox import CogVideoXDenoiser
+from actors.engine.models.wan import WanDenoiser
+from cluster.forecast import CollectiveCount
+from cluster.pab import MlpReuse, PabConfig
+from cluster.schedule import BroadcastSchedule
+
+TIMES = (999.0, 850.0, 700.0, 550.0, 400.0, 250.0, 100.0)
+HEADS, LAYERS = 12, 2
+TEXT = 16
+PABS = {
+    "off": PabConfig(),
+    "pab": PabConfig(spatial=2, cross=3, timesteps=(150, 900)),
+    "mlp": PabConfig(spatial=3, cross=2, window=(0.1, 0.9), mlp=MlpReuse(blocks=(1,), starts=(700,), steps=2)),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave rank 0."""
+
+    latents: torch.Tensor
+    all_to_all: CollectiveCount
+    all_gather: CollectiveCount
+    cache_peak_bytes: int
+    collectives: list[int]
+    """Collectives of each step that reached torch's dispatcher, whoever called them."""
+
+
+def cogvideox(*, rotary: bool) -> CogVideoXTransformer3DModel:
+    """The positions of 5B if `rotary`, else of 2B. 45 video tokens: with the text 61."""
+    torch.manual_seed(0)
+    model = CogVideoXTransformer3DModel(
+        num_attention_heads=HEADS,
+        attention_head_dim=16,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=32,
+        text_embed_dim=24,
+        num_layers=LAYERS,
+        sample_height=6,
+        sample_width=10,
+        sample_frames=9,
+        max_text_seq_length=TEXT,
+        use_rotary_positional_embeddings=rotary,
+    )
+    return _randomized(model)
+
+
+def wan() -> WanTransformer3DModel:
+    """A small Wan 2.1."""
+    torch.manual_seed(0)
+    model = WanTransformer3DModel(
+        num_attention_heads=HEADS,
+        attention_head_dim=12,
+        in_channels=4,
+        out_channels=4,
+        text_dim=24,
+        freq_dim=32,
+        ffn_dim=96,
+        num_layers=LAYERS,
+        rope_max_seq_len=32,
+    )
+    return _randomized(model)
+
+
+def _randomized(model: torch.nn.Module) -> torch.nn.Module:
+    """Norms and biases away from ones and zeros, so that none can be left out unseen."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model.eval().requires_grad_(False)
+
+
+DENOISERS: dict[str, Callable[[], CogVideoXDenoiser | WanDenoiser]] = {
+    "cogvideox-2b": lambda: CogVideoXDenoiser(cogvideox(rotary=False)),
+    "cogvideox-5b": lambda: CogVideoXDenoiser(cogvideox(rotary=True)),
+    "wan": lambda: WanDenoiser(wan()),
+}
+
+
+def noise(name: str) -> torch.Tensor:
+    """One video's latents, (1, C, T, h, w)."""
+    size = (5, 10, 14) if name == "wan" else (3, 6, 10)
+    return torch.randn(1, 4, *size, generator=torch.Generator().manual_seed(1))
+
+
+def texts() -> torch.Tensor:
+    """Features of two prompts."""
+    return torch.randn(2, TEXT, 24, generator=torch.Generator().manual_seed(2))
+
+
+def schedule(pab: str) -> BroadcastSchedule:
+    """The schedule of `PABS[pab]`."""
+    return BroadcastSchedule.build(PABS[pab], TIMES)
+
+
+def run(
+    denoiser: CogVideoXDenoiser | WanDenoiser,
+    latents_1CThw: torch.Tensor,
+    pab: str,
+    group: dist.ProcessGroup | None = None,
+) -> Run:
+    """A few guided steps of a flow, as the engine would run them."""
+    cache, text_BLD = BroadcastCache(schedule(pab)), denoiser.project_text(texts())
+    parallel = denoiser.share_out(latents_1CThw, text_BLD, group)
+    x_1nV, seen = parallel.share(latents_1CThw), [0]
+    with _Collectives() as calls:
+        for step, time in enumerate(TIMES):
+            pair = x_1nV.expand(2, -1, -1)
+            timestep = torch.tensor(time)
+            uncond, cond = denoiser(pair, timestep, text_BLD, step=step, cache=cache, parallel=parallel).split(1)
+            x_1nV = x_1nV - 0.15 * (uncond + 4 * (cond - uncond))
+            seen.append(calls.seen)
+    latents = parallel.gather(x_1nV)
+    assert cache.bytes == 0
+    per_step = [after - before for before, after in pairwise(seen)]
+    return Run(latents, parallel.all_to_all, parallel.all_gather, cache.peak_bytes, per_step)
+
+
+def run_gangs(names: Sequence[str], widths: Sequence[int], folder: Path) -> dict[tuple[str, str, int], Run]:
+    """Run every model and schedule on gangs of processes over gloo; every rank must end with the same latents."""
+    processes = max(widths)
+    context = mp.spawn(_rank, (processes, tuple(names), tuple(widths), str(folder)), nprocs=processes, join=False)
+    while not context.join(timeout=120):
+        pass
+    return torch.load(folder / "runs.pt", weights_only=False)
+
+
+def _rank(rank: int, world: int, names: Sequence[str], widths: Sequence[int], folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    groups = {width: dist.new_group(list(range(width))) for width in widths}
+    runs = {}
+    for name in names:
+        denoiser = DENOISERS[name]()
+        for width in widths:
+            dist.barrier()
+            for pab in PABS if rank < width else ():
+                runs[name, pab, width] = _on_every_rank(run(denoiser, noise(name), pab, groups[width]), groups[width])
+    if rank == 0:
+        torch.save(runs, f"{folder}/runs.pt")
+    dist.destroy_process_group()
+
+
+def _on_every_rank(mine: Run, group: dist.ProcessGroup) -> Run:
+    first = mine.latents.contiguous()
+    dist.broadcast(first, group=group, group_src=0)
+    assert torch.equal(first, mine.latents)
+    return mine
+
+
+class _Collectives(TorchDispatchMode):
+    """Counts the collectives that reach torch's dispatcher; knows nothing of what the code counts itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen += func.namespace == "c10d"
+        return func(*args, **(kwargs or {}))
