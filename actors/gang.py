@@ -186,7 +186,7 @@ class Gang:
             first = answers[0]
             return Outcome(error=None, parts=parts, report=first.report, snapshots=taken, figures=first.figures)
         left = [error for error in errors if isinstance(error, Cancelled | HandedOver)]
-        handed = join_parts((answer.part for answer in answers.values() if answer.part), self.width)
+        handed = join_parts(answer.part for answer in answers.values() if answer.part)
         requested = [error for error in errors if isinstance(error, RequestError)]
         # Ranks that were stopped left at the same step; after any other error their collectives may be out of step.
         in_step = self.width in (1, len(left))

@@ -60,7 +60,7 @@ class RankWatch:
     @property
     def snapshot(self) -> Snapshot | None:
         """The latest one of which every rank's part is here."""
-        return join_parts((part for seen in self._seen for part in seen.parts), len(self._seen))
+        return join_parts(part for seen in self._seen for part in seen.parts)
 
     def close(self) -> None:
         """Ask no more."""

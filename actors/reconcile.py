@@ -57,7 +57,7 @@ async def _salvage(ticket: str, width: int, ranks: list[Any]) -> Snapshot | None
     for rank in ranks if len(begun) < width else ():
         # They wait in a collective for a rank that is gone.
         ray.kill(rank, no_restart=True)
-    return join_parts((part for part in parts if isinstance(part, SnapshotPart)), width)
+    return join_parts(part for part in parts if isinstance(part, SnapshotPart))
 
 
 async def _end(rank: Any) -> None:

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from actors.engine.request import Guidance, RunOptions
+from actors.engine.request import RunOptions
 from actors.spec import PoolSpec
 from cluster.autoscaler import ScalePolicy
 from cluster.errors import ConfigError
+from cluster.guidance import Guidance
 from cluster.pab import PabConfig
 from cluster.plan import Shares
 from pipelines.given_paths import check_uri
@@ -161,8 +162,8 @@ class ClusterConfig:
 class EngineConfig:
     """How a gang runs a video; none of it changes what is made."""
 
-    guidance: Guidance = "batched"
-    """Both guidance branches in one batch, or one pass after the other (half the memory)."""
+    guidance: Guidance = "split"
+    """How the two guidance branches share a gang."""
     snapshot_every: int | None = 4
     """Steps between snapshots at least, from which a video goes on when its gang breaks; null takes none."""
 

@@ -117,7 +117,7 @@ def model_timesteps(model: KnownModel, steps: int, shape: Shape) -> tuple[float,
     if model.is_here:
         from actors.engine import timesteps
 
-        return timesteps(model.folder, steps)
+        return timesteps(model.folder, steps, shape)
     if model.sampler is None:
         raise ConfigError(f"model {model.id}: {model.folder} has no files, and its entry in configs/models no sampler")
     return model.sampler.timesteps(steps, shape)

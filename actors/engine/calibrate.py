@@ -14,7 +14,6 @@ from actors.engine.engine import Engine
 from actors.engine.link import Link, measure_link
 from actors.engine.local_gang import run_gang
 from actors.engine.request import VideoRequest
-from actors.engine.sampling_times import fresh_scheduler
 from actors.engine.stopwatch import Stopwatch
 from cluster.calibration import Calibration, assume
 from cluster.cost import predict
@@ -94,7 +93,7 @@ def check(
         measured = _denoise_seconds(engine, None, requests)
     else:
         measured = run_gang(engine, width, partial(_denoise_seconds, requests=requests))
-    times = fresh_scheduler(engine.scheduler, steps, torch.device("cpu")).timesteps.tolist()
+    times = engine.model.sampler(steps, shape).timesteps.tolist()
     return [
         Check(
             shape=shape,

@@ -9,30 +9,37 @@ from cluster.forecast import CollectiveCount
 
 
 class Collectives:
-    """What a rank hands to the others of `group`; a count has the bytes it hands over, its own part included.
+    """What a rank hands to those that share a sequence with it; a count has the bytes it hands over, its own included.
 
-    Nothing is padded on the way but in `gather`, once a video.
+    They are all of `group`, or with `halves` those of the rank's half of it: the halves do the same at the same time,
+    each for one guidance branch, and so need no groups of their own. Nothing is padded on the way but in `gather`,
+    once a video.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, group: dist.ProcessGroup | None = None, *, halves: bool = False) -> None:
         self._group = group
-        self.width = 1 if group is None else group.size()
-        self.rank = 0 if group is None else group.rank()
+        self._all = 1 if group is None else group.size()
+        self.width = self._all // 2 if halves else self._all
+        """Ranks that share a sequence."""
+        self.half, self.rank = divmod(0 if group is None else group.rank(), self.width)
+        """Which half this rank is of, 0 if there are none, and its place among those that share a sequence with it."""
         self.all_to_all = CollectiveCount()
         self.all_gather = CollectiveCount()
+        self.swaps = CollectiveCount()
 
     @property
     def alone(self) -> bool:
-        """Whether there is nobody to talk to."""
-        return self._group is None
+        """Whether nobody shares a sequence with it."""
+        return self.width == 1
 
     def exchange(self, sent: Sequence[torch.Tensor], got: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
         """Send `sent[r]` to rank r and return what each rank sent here, of the shapes `got`: one all-to-all."""
         source = torch.cat([piece.reshape(-1) for piece in sent])
         sizes = [torch.Size(shape).numel() for shape in got]
-        target = source.new_empty(sum(sizes))
         self.all_to_all = _counted(self.all_to_all, source)
-        dist.all_to_all_single(target, source, sizes, [piece.numel() for piece in sent], group=self._group)
+        first = self.half * self.width
+        given = dict(enumerate((piece.numel() for piece in sent), first))
+        target = self._all_to_all(source, given, dict(enumerate(sizes, first)))
         return [piece.view(shape) for piece, shape in zip(target.split(sizes), got, strict=True)]
 
     def gather(self, x: torch.Tensor, dim: int, lengths: Sequence[int]) -> torch.Tensor:
@@ -43,10 +50,25 @@ class Collectives:
         filling = list(x.shape)
         filling[dim] = max(lengths) - x.shape[dim]
         shard = torch.cat([x, x.new_zeros(filling)], dim=dim).contiguous()
-        shards = [torch.empty_like(shard) for _ in lengths]
+        shards = [torch.empty_like(shard) for _ in range(self._all)]
         self.all_gather = _counted(self.all_gather, x)
         dist.all_gather(shards, shard, group=self._group)
-        return torch.cat([shard.narrow(dim, 0, length) for shard, length in zip(shards, lengths, strict=True)], dim)
+        own = shards[self.half * self.width :][: self.width]
+        return torch.cat([shard.narrow(dim, 0, length) for shard, length in zip(own, lengths, strict=True)], dim)
+
+    def swap(self, x: torch.Tensor) -> torch.Tensor:
+        """What the rank of the same place in the other half has for `x`, of its shape."""
+        other = (1 - self.half) * self.width + self.rank
+        self.swaps = _counted(self.swaps, x)
+        sizes = {other: x.numel()}
+        return self._all_to_all(x.reshape(-1), sizes, sizes).view(x.shape)
+
+    def _all_to_all(self, source: torch.Tensor, sent: dict[int, int], got: dict[int, int]) -> torch.Tensor:
+        """`sent` and `got` are numbers of elements by rank of the group; nothing goes to the ranks not in them."""
+        target = source.new_empty(sum(got.values()))
+        taken, given = ([sizes.get(rank, 0) for rank in range(self._all)] for sizes in (got, sent))
+        dist.all_to_all_single(target, source, taken, given, group=self._group)
+        return target
 
 
 def _counted(count: CollectiveCount, handed: torch.Tensor) -> CollectiveCount:

@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from diffusers import LattePipeline
 
 from actors.engine.card import ModelCard, inspect_model
-from actors.engine.decode import decode_frames
+from actors.engine.families.family import Family
+from actors.engine.families.latte import Latte
+from actors.engine.families.load import load_family
 from actors.engine.guidance import GuidedDenoiser
-from actors.engine.models.latte import LatteDenoiser
+from actors.engine.parallel import SequenceParallel
 from actors.engine.random_latte import random_latte
 from actors.engine.report import VideoReport
 from actors.engine.request import RunOptions, VideoRequest
 from actors.engine.sampler import denoise
-from actors.engine.sampling_times import fresh_scheduler
-from actors.engine.sequence import FrameParallel
+from actors.engine.sampler_state import resume, take_part
 from actors.engine.snapshot import Snapshot, SnapshotPart
 from actors.engine.stop import StopSignal
-from cluster.errors import ConfigError, HandedOver, OutOfMemory
+from cluster.errors import HandedOver, OutOfMemory
 from cluster.model import ModelNumbers
 from cluster.schedule import BroadcastSchedule
 
@@ -43,11 +43,8 @@ class RankOutput:
 class Engine:
     """A loaded model. Nothing of a request outlives `generate`, whatever ends it."""
 
-    def __init__(self, pipeline: LattePipeline, card: ModelCard) -> None:
-        for part in (pipeline.transformer, pipeline.vae, pipeline.text_encoder):
-            part.eval().requires_grad_(False)
-        self._pipeline = pipeline
-        self.denoiser = LatteDenoiser(pipeline.transformer)
+    def __init__(self, model: Family, card: ModelCard) -> None:
+        self.model = model
         self.card = card
 
     @classmethod
@@ -58,51 +55,23 @@ class Engine:
             ConfigError: the folder holds no model that pabcast runs, or files that do not fit it.
         """
         card = inspect_model(path)
-        try:
-            pipeline = LattePipeline.from_pretrained(
-                card.path, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
-            )
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the model in {card.path} cannot be loaded: {error}") from error
-        return cls(pipeline.to(device), card)
+        return cls(load_family(card, device, getattr(torch, dtype)), card)
 
     @classmethod
     def random(cls, name: str, numbers: ModelNumbers, *, device: str = "cpu", dtype: str = "float32") -> "Engine":
         """A model of the sizes in `numbers` with random weights, for measurements; `name` is what its card says."""
         pipeline = random_latte(numbers, device, getattr(torch, dtype))
-        return cls(pipeline, ModelCard(path=name, pipeline="LattePipeline", revision="random", numbers=numbers))
+        return cls(Latte(pipeline), ModelCard(path=name, pipeline="LattePipeline", revision="random", numbers=numbers))
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        device: torch.device = self._pipeline.transformer.device
-        return device
+        return self.model.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The denoiser's precision."""
-        dtype: torch.dtype = self._pipeline.transformer.dtype
-        return dtype
-
-    @property
-    def scheduler(self) -> Any:
-        """The sampler; `fresh_scheduler` makes a copy for a run."""
-        return self._pipeline.scheduler
-
-    @property
-    def vae(self) -> Any:
-        """The decoder."""
-        return self._pipeline.vae
-
-    def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Text features of both prompts, each (1, L, K); none of the negative one without guidance (None)."""
-        text, negative_text = self._pipeline.encode_prompt(
-            prompt,
-            do_classifier_free_guidance=negative_prompt is not None,
-            negative_prompt=negative_prompt or "",
-            device=self.device,
-        )
-        return text, negative_text
+        return self.model.dtype
 
     @torch.no_grad()
     def generate(
@@ -139,29 +108,33 @@ class Engine:
 
     def _generate(self, request: VideoRequest, group: dist.ProcessGroup | None, run: "_Run") -> RankOutput:
         clock = _Clock(self.device)
-        parallel = FrameParallel(request.num_frames, group)
-        scheduler = fresh_scheduler(self._pipeline.scheduler, request.steps, self.device)
+        scheduler = self.model.sampler(request.steps, request.shape)
         schedule = BroadcastSchedule.build(request.pab, scheduler.timesteps.tolist())
-        denoiser = self._guided(request, schedule, run.options)
-        latents = self._noise(request, scheduler) if run.resume is None else self._resumed(run.resume)
+        denoiser = self._guided(request, schedule, run.options, group)
+        noise_1CThw = self._noise(request)
+        parallel = denoiser.share_out(noise_1CThw)
+        part = parallel.share(noise_1CThw)
+        if run.resume is not None:
+            part = resume(run.resume, scheduler, parallel, part)
         text_seconds = clock.lap()
-        latents = denoise(
+        latents_1CThw = denoise(
             denoiser,
             scheduler,
-            latents[:, :, parallel.frames],
+            part,
             parallel,
             run.stop,
             run.on_step,
-            run.snapshots(schedule, parallel),
+            run.snapshots(schedule, scheduler, parallel),
             run.first_step,
         )
         denoise_seconds = clock.lap()
-        frames = decode_frames(self._pipeline.vae, latents[:, :, parallel.frames])
+        rank, width = (0, 1) if group is None else (group.rank(), group.size())
+        frames, first_frame = self.model.decode(latents_1CThw, rank, width)
         decode_seconds = clock.lap()
-        wanted = run.options.return_latents and parallel.rank == 0
+        wanted = run.options.return_latents and rank == 0
         report = VideoReport(
-            gang=parallel.width,
-            rank=parallel.rank,
+            gang=width,
+            rank=rank,
             steps=request.steps,
             first_step=run.first_step,
             seconds=clock.total,
@@ -169,38 +142,44 @@ class Engine:
             denoise_seconds=denoise_seconds,
             decode_seconds=decode_seconds,
             computed=schedule.computed,
-            all_to_all=parallel.all_to_all,
-            all_gather=parallel.all_gather,
+            all_to_all=parallel.collectives.all_to_all,
+            all_gather=parallel.collectives.all_gather,
+            swaps=parallel.collectives.swaps,
             cache_peak_bytes=denoiser.cache_peak_bytes,
         )
         return RankOutput(
             frames=frames,
-            first_frame=parallel.frames.start,
-            latents=latents.float().cpu().numpy() if wanted else None,
+            first_frame=first_frame,
+            latents=latents_1CThw.float().cpu().numpy() if wanted else None,
             report=report,
         )
 
-    def _guided(self, request: VideoRequest, schedule: BroadcastSchedule, options: RunOptions) -> GuidedDenoiser:
-        guided = request.guidance_scale > 1
-        text, negative_text = self.encode(request.prompt, request.negative_prompt if guided else None)
+    def _guided(
+        self,
+        request: VideoRequest,
+        schedule: BroadcastSchedule,
+        options: RunOptions,
+        group: dist.ProcessGroup | None = None,
+    ) -> GuidedDenoiser:
+        guided, model = request.guidance_scale > 1, self.model
+        text, negative_text = model.encode(request.prompt, request.negative_prompt if guided else None)
         return GuidedDenoiser.build(
-            self.denoiser, text, negative_text, request.guidance_scale, schedule, options.guidance
+            model.denoiser,
+            text,
+            negative_text,
+            request.guidance_scale,
+            schedule,
+            options.guidance,
+            group,
+            in_float32=model.predicts_float32,
         )
 
-    def _resumed(self, snapshot: Snapshot) -> torch.Tensor:
-        """The whole video's latents as they were, (1, C, T, h, w)."""
-        return torch.from_numpy(snapshot.latents).to(self.device, self.dtype)
-
-    def _noise(self, request: VideoRequest, scheduler: Any) -> torch.Tensor:
-        """The whole video's noise, (1, C, T, h, w), as diffusers draws it: on the CPU, in the model's precision."""
-        numbers = self.card.numbers
-        size = (request.height // numbers.vae_scale, request.width // numbers.vae_scale)
-        noise = torch.randn(
-            (1, numbers.latent_channels, request.num_frames, *size),
-            generator=torch.Generator("cpu").manual_seed(request.seed),
-            dtype=self._pipeline.transformer.dtype,
-        )
-        return noise.to(self.device) * scheduler.init_noise_sigma
+    def _noise(self, request: VideoRequest) -> torch.Tensor:
+        """The whole video's, (1, C, T, h, w)."""
+        numbers, shape = self.card.numbers, request.shape
+        scale = numbers.vae_scale
+        size = (numbers.latent_channels, numbers.latent_frames(shape), shape.height // scale, shape.width // scale)
+        return self.model.noise(size, request.seed)
 
 
 @dataclass(frozen=True)
@@ -218,19 +197,20 @@ class _Run:
         """The step that it begins with."""
         return 0 if self.resume is None else self.resume.step
 
-    def snapshots(self, schedule: BroadcastSchedule, parallel: FrameParallel) -> Callable[[int, torch.Tensor], None]:
+    def snapshots(
+        self, schedule: BroadcastSchedule, scheduler: Any, parallel: SequenceParallel
+    ) -> Callable[[int, torch.Tensor], None]:
         """Called before each step with the rank's latents; hands on a part where they are a complete state."""
         apart = self.options.snapshot_every
         wanted = frozenset() if apart is None else frozenset(schedule.snapshot_steps(apart))
         full = frozenset(schedule.full_steps)
 
-        def take(step: int, latents_1Cthw: torch.Tensor) -> None:
+        def take(step: int, latents: torch.Tensor) -> None:
             if step <= self.first_step:
                 return
             leaving = step in full and self.stop.hands_over(step)
             if leaving or step in wanted:
-                latents = latents_1Cthw.float().cpu().numpy()
-                self.on_snapshot(SnapshotPart(step=step, first_frame=parallel.frames.start, latents=latents))
+                self.on_snapshot(take_part(step, latents, scheduler, parallel))
             if leaving:
                 raise HandedOver(f"left before step {step}, as asked")
 

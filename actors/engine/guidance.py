@@ -1,16 +1,17 @@
-"""Classifier-free guidance, both branches in one batch or one pass after the other.
+"""Classifier-free guidance, the branches in one batch, one after the other, or on one half of the gang each.
 
-Shapes: B batch, C latent channels, T frames of this rank, h and w latent height and width, L text tokens, D width.
+Shapes: B batch, L text tokens, D width; a part is a rank's share of one video's latents.
 """
 
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 
 from actors.engine.cache import BroadcastCache
-from actors.engine.models.latte import LatteDenoiser
-from actors.engine.request import Guidance
-from actors.engine.sequence import FrameParallel
+from actors.engine.families.family import Denoiser
+from actors.engine.parallel import SequenceParallel
+from cluster.guidance import Guidance, splits
 from cluster.schedule import BroadcastSchedule
 
 
@@ -25,26 +26,47 @@ class Branch:
 class GuidedDenoiser:
     """Predicts with guidance: uncond + scale * (cond - uncond); a scale of 1 or less needs cond alone."""
 
-    def __init__(self, denoiser: LatteDenoiser, branches: tuple[Branch, ...], scale: float) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        branches: tuple[Branch, ...],
+        scale: float,
+        group: dist.ProcessGroup | None,
+        *,
+        split: bool,
+        in_float32: bool,
+    ) -> None:
         self._denoiser = denoiser
         self._branches = branches
         self._scale = scale
+        self._group = group
+        self._split = split
+        self._in_float32 = in_float32
 
     @classmethod
     def build(
         cls,
-        denoiser: LatteDenoiser,
+        denoiser: Denoiser,
         text: torch.Tensor,
         negative_text: torch.Tensor | None,
         scale: float,
         schedule: BroadcastSchedule,
-        passes: Guidance,
+        guidance: Guidance,
+        group: dist.ProcessGroup | None = None,
+        *,
+        in_float32: bool = False,
     ) -> "GuidedDenoiser":
-        """Text features are (1, L, K); without `negative_text` there is no guidance."""
-        texts = [denoiser.project_text(part) for part in (negative_text, text) if part is not None]
-        if passes == "batched":
-            texts = [torch.cat(texts)]
-        return cls(denoiser, tuple(Branch(part, BroadcastCache(schedule)) for part in texts), scale)
+        """Text features are (1, L, K); without `negative_text` there is no guidance. It predicts `in_float32`."""
+        texts = [part for part in (negative_text, text) if part is not None]
+        split = group is not None and splits(guidance, len(texts), group.size())
+        if split and group is not None:
+            half = group.rank() // (group.size() // 2)
+            texts = [texts[half]]
+        projected = [denoiser.project_text(part) for part in texts]
+        if guidance != "two_pass":
+            projected = [torch.cat(projected)]
+        branches = tuple(Branch(part, BroadcastCache(schedule)) for part in projected)
+        return cls(denoiser, branches, scale, group, split=split, in_float32=in_float32)
 
     @property
     def cache_peak_bytes(self) -> int:
@@ -56,13 +78,18 @@ class GuidedDenoiser:
         """What the caches hold now."""
         return sum(branch.cache.bytes for branch in self._branches)
 
+    def share_out(self, latents_1CThw: torch.Tensor) -> SequenceParallel:
+        """How the latents are shared out over the gang, for one run."""
+        text_BLD = self._branches[0].text_BLD
+        return self._denoiser.share_out(latents_1CThw, text_BLD, self._group, halves=self._split)
+
     def predictions(
-        self, latents_1CThw: torch.Tensor, timestep: torch.Tensor, step: int, parallel: FrameParallel
+        self, part: torch.Tensor, timestep: torch.Tensor, step: int, parallel: SequenceParallel
     ) -> list[torch.Tensor]:
-        """The prediction of each branch, uncond first, each (1, C, T, h, w)."""
+        """The prediction of each branch, uncond first, each of the shape of `part`."""
         outputs = [
             self._denoiser(
-                latents_1CThw.expand(len(branch.text_BLD), -1, -1, -1, -1),
+                part.expand(len(branch.text_BLD), *part.shape[1:]),
                 timestep,
                 branch.text_BLD,
                 step=step,
@@ -71,14 +98,19 @@ class GuidedDenoiser:
             )
             for branch in self._branches
         ]
-        return [part for output in outputs for part in output.split(1)]
+        if not self._split:
+            return [alone for output in outputs for alone in output.split(1)]
+        own, swapped = outputs[0], parallel.collectives.swap(outputs[0])
+        return [own, swapped] if parallel.collectives.half == 0 else [swapped, own]
 
     def __call__(
-        self, latents_1CThw: torch.Tensor, timestep: torch.Tensor, step: int, parallel: FrameParallel
+        self, part: torch.Tensor, timestep: torch.Tensor, step: int, parallel: SequenceParallel
     ) -> torch.Tensor:
-        """The guided prediction, (1, C, T, h, w)."""
-        parts = self.predictions(latents_1CThw, timestep, step, parallel)
-        if len(parts) == 1:
-            return parts[0]
-        uncond, cond = parts
+        """The guided prediction, of the shape of `part`."""
+        found = self.predictions(part, timestep, step, parallel)
+        if self._in_float32:
+            found = [alone.float() for alone in found]
+        if len(found) == 1:
+            return found[0]
+        uncond, cond = found
         return uncond + self._scale * (cond - uncond)

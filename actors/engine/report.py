@@ -26,6 +26,8 @@ class VideoReport:
     """Steps that computed each kind."""
     all_to_all: CollectiveCount = field(default_factory=CollectiveCount)
     all_gather: CollectiveCount = field(default_factory=CollectiveCount)
+    swaps: CollectiveCount = field(default_factory=CollectiveCount)
+    """Predictions that the halves of a gang, each with a guidance branch, handed to each other."""
     cache_peak_bytes: int = 0
     """The most that the broadcast cache held at once on this rank."""
 
@@ -35,7 +37,7 @@ class VideoReport:
         run = max(1, self.steps - self.first_step)
         return Figures(
             step_seconds=self.denoise_seconds / run,
-            bytes_sent=self.all_to_all.bytes + self.all_gather.bytes,
+            bytes_sent=self.all_to_all.bytes + self.all_gather.bytes + self.swaps.bytes,
             cache_peak_bytes=self.cache_peak_bytes,
             computed={str(kind): steps for kind, steps in self.computed.items()},
         )

@@ -3,13 +3,11 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Literal
 
 from cluster.errors import ConfigError
+from cluster.guidance import Guidance
 from cluster.pab import PabConfig
 from cluster.shape import Shape
-
-Guidance = Literal["batched", "two_pass"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +63,8 @@ class VideoRequest:
 class RunOptions:
     """How to run a request; none of it changes what is asked for."""
 
-    guidance: Guidance = "batched"
-    """Both guidance branches in one batch, or one pass after the other."""
+    guidance: Guidance = "split"
+    """How the two guidance branches share the gang."""
     return_latents: bool = False
     """Whether rank 0 hands back the final latents."""
     snapshot_every: int | None = None

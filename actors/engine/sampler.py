@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from actors.engine.guidance import GuidedDenoiser
-from actors.engine.sequence import FrameParallel
+from actors.engine.parallel import SequenceParallel
 from actors.engine.stop import StopSignal
 from cluster.errors import NotFinite
 
@@ -14,18 +14,17 @@ from cluster.errors import NotFinite
 def denoise(
     denoiser: GuidedDenoiser,
     scheduler: Any,
-    latents_1CThw: torch.Tensor,
-    parallel: FrameParallel,
+    part: torch.Tensor,
+    parallel: SequenceParallel,
     stop: StopSignal,
     on_step: Callable[[int], None],
-    before_step: Callable[[int, torch.Tensor], None] = lambda step, latents: None,
+    before_step: Callable[[int, torch.Tensor], None] = lambda step, part: None,
     first_step: int = 0,
 ) -> torch.Tensor:
-    """Run the steps of `scheduler` from `first_step` on over this rank's frames; return all frames on every rank.
+    """Run the steps of `scheduler` from `first_step` on over this rank's part; return all latents on every rank.
 
-    The update of a DDIM-family scheduler works element by element, so the latents stay shared out
-    from the first step to the last and are gathered once. `before_step` sees the latents before each
-    step, `on_step` hears of each finished one.
+    The samplers work element by element, so the latents stay shared out from the first step to the last and are
+    gathered once. `before_step` sees the part before each step, `on_step` hears of each finished one.
 
     Raises:
         Cancelled: between two steps, when `stop` says so.
@@ -33,12 +32,11 @@ def denoise(
     """
     for step, timestep in enumerate(scheduler.timesteps[first_step:], start=first_step):
         stop.begin(step)
-        before_step(step, latents_1CThw)
-        model_input = scheduler.scale_model_input(latents_1CThw, timestep)
-        prediction = denoiser(model_input, timestep, step, parallel)
-        latents_1CThw = scheduler.step(prediction, timestep, latents_1CThw, return_dict=False)[0]
+        before_step(step, part)
+        prediction = denoiser(scheduler.scale_model_input(part, timestep), timestep, step, parallel)
+        part = scheduler.step(prediction, timestep, part, return_dict=False)[0].to(part.dtype)
         on_step(step)
-    latents_1CThw = parallel.gather_frames(latents_1CThw)
+    latents_1CThw = parallel.gather(part)
     if not torch.isfinite(latents_1CThw).all():
         raise NotFinite("the latents became NaN or infinite; try another seed, or a guidance scale nearer to 1")
     return latents_1CThw

@@ -1,6 +1,8 @@
 """The sampler's timesteps."""
 
 import copy
+import inspect
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import torch
 
 from actors.engine.card import inspect_model
 from cluster.errors import RequestError
+from cluster.shape import Shape
 
 
-def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
+def fresh_scheduler(scheduler: Any, steps: int, device: torch.device, shape: Shape) -> Any:
     """A copy of a diffusers scheduler, set to `steps`; schedulers keep state, so each run has its own.
+
+    One whose timesteps hang on the video's shape is told it.
 
     Raises:
         RequestError: more steps than the scheduler has timesteps.
@@ -21,13 +26,14 @@ def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
     most = own.config.num_train_timesteps
     if not 1 <= steps <= most:
         raise RequestError(f"steps is {steps}; the model's scheduler takes 1 to {most}")
-    own.set_timesteps(steps, device=device)
+    by_shape = "num_frames" in inspect.signature(own.set_timesteps).parameters
+    own.set_timesteps(steps, device=device, **(asdict(shape) if by_shape else {}))
     return own
 
 
-def timesteps(model: str | Path, steps: int) -> tuple[float, ...]:
+def timesteps(model: str | Path, steps: int, shape: Shape) -> tuple[float, ...]:
     """The timesteps (descending, 0..1000) that the model in the folder `model` takes in `steps` steps."""
     folder = Path(inspect_model(model).path) / "scheduler"
     config = diffusers.DDIMScheduler.load_config(folder)
     scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
-    return tuple(float(t) for t in fresh_scheduler(scheduler, steps, torch.device("cpu")).timesteps)
+    return tuple(float(t) for t in fresh_scheduler(scheduler, steps, torch.device("cpu"), shape).timesteps)

@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 
 from actors.engine.collectives import Collectives
-from cluster.forecast import CollectiveCount
 
 
 def spans(total: int, parts: int) -> list[tuple[int, int]]:
@@ -28,58 +27,51 @@ class FrameParallel:
     `to_frames` trades back. Shares are uneven where they do not divide; nothing is padded.
     """
 
-    def __init__(self, num_frames: int, group: dist.ProcessGroup | None = None) -> None:
-        self._collectives = Collectives(group)
-        self._frames = spans(num_frames, self.width)
+    axis = 2
+    """Of the latents: the frames."""
 
-    @property
-    def width(self) -> int:
-        """How many ranks there are."""
-        return self._collectives.width
-
-    @property
-    def rank(self) -> int:
-        """Which of them this is."""
-        return self._collectives.rank
-
-    @property
-    def all_to_all(self) -> CollectiveCount:
-        """What it handed to all-to-alls."""
-        return self._collectives.all_to_all
-
-    @property
-    def all_gather(self) -> CollectiveCount:
-        """What it handed to all-gathers."""
-        return self._collectives.all_gather
+    def __init__(self, num_frames: int, group: dist.ProcessGroup | None = None, *, halves: bool = False) -> None:
+        self.collectives = Collectives(group, halves=halves)
+        self._frames = spans(num_frames, self.collectives.width)
 
     @property
     def frames(self) -> slice:
         """The frames of this rank."""
-        return slice(*self._frames[self.rank])
+        return slice(*self._frames[self.collectives.rank])
 
     def to_patches(self, x_BtSD: torch.Tensor) -> torch.Tensor:
         """All frames of this rank's patches: (B, t, S, D) -> (B, T, s, D)."""
-        if self._collectives.alone:
+        if self.collectives.alone:
             return x_BtSD
         batch, _, patches, hidden = x_BtSD.shape
-        cuts = spans(patches, self.width)
-        mine = cuts[self.rank][1] - cuts[self.rank][0]
+        cuts = spans(patches, self.collectives.width)
+        mine = cuts[self.collectives.rank][1] - cuts[self.collectives.rank][0]
         sent = [x_BtSD[:, :, start:stop] for start, stop in cuts]
         got = [(batch, stop - start, mine, hidden) for start, stop in self._frames]
-        return torch.cat(self._collectives.exchange(sent, got), dim=1)
+        return torch.cat(self.collectives.exchange(sent, got), dim=1)
 
     def to_frames(self, x_BTsD: torch.Tensor, num_patches: int) -> torch.Tensor:
         """All patches of this rank's frames: (B, T, s, D) -> (B, t, S, D)."""
-        if self._collectives.alone:
+        if self.collectives.alone:
             return x_BTsD
         batch, _, _, hidden = x_BTsD.shape
-        start, stop = self._frames[self.rank]
+        start, stop = self._frames[self.collectives.rank]
         sent = [x_BTsD[:, first:last] for first, last in self._frames]
-        got = [(batch, stop - start, last - first, hidden) for first, last in spans(num_patches, self.width)]
-        return torch.cat(self._collectives.exchange(sent, got), dim=2)
+        got = [
+            (batch, stop - start, last - first, hidden) for first, last in spans(num_patches, self.collectives.width)
+        ]
+        return torch.cat(self.collectives.exchange(sent, got), dim=2)
 
-    def gather_frames(self, x_BCthw: torch.Tensor) -> torch.Tensor:
+    def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        """This rank's frames of the whole video's latents, (B, C, t, h, w)."""
+        return latents_BCThw[:, :, self.frames]
+
+    def own(self, joined_BCThw: torch.Tensor) -> torch.Tensor:
+        """This rank's part of the parts of all ranks, which are the latents."""
+        return self.share(joined_BCThw)
+
+    def gather(self, part_BCthw: torch.Tensor) -> torch.Tensor:
         """All frames on every rank: (B, C, t, h, w) -> (B, C, T, h, w); once a video."""
-        if self._collectives.alone:
-            return x_BCthw
-        return self._collectives.gather(x_BCthw, 2, [stop - start for start, stop in self._frames])
+        if self.collectives.alone:
+            return part_BCthw
+        return self.collectives.gather(part_BCthw, 2, [stop - start for start, stop in self._frames])

@@ -9,7 +9,6 @@ from statistics import median
 import torch
 import torch.distributed as dist
 
-from actors.engine.decode import decode_frames
 from actors.engine.engine import Engine
 from actors.engine.guidance import GuidedDenoiser
 from actors.engine.sequence import FrameParallel
@@ -93,8 +92,10 @@ class Stopwatch:
                 dist.barrier(group)
                 taken += self._timed(iter([step]))
             added.append(taken[0] - taken[1])
-        calls = gang.all_to_all.calls / (len(added) + 1)
-        return Exchange(seconds=median(added) / calls, bytes=gang.all_to_all.bytes / gang.all_to_all.calls)
+        calls = gang.collectives.all_to_all.calls / (len(added) + 1)
+        return Exchange(
+            seconds=median(added) / calls, bytes=gang.collectives.all_to_all.bytes / gang.collectives.all_to_all.calls
+        )
 
     @torch.no_grad()
     def _step_seconds(self, shape: Shape, width: int) -> dict[frozenset[Kind], float]:
@@ -157,7 +158,7 @@ class Stopwatch:
     def _denoiser(self, work: Workload) -> GuidedDenoiser:
         size = (1, work.numbers.text_tokens, work.numbers.text_width)
         texts = [torch.randn(size, device=self._engine.device, dtype=self._engine.dtype) for _ in range(2)]
-        return GuidedDenoiser.build(self._engine.denoiser, texts[0], texts[1], 4.0, work.schedule, "batched")
+        return GuidedDenoiser.build(self._engine.model.denoiser, texts[0], texts[1], 4.0, work.schedule, "batched")
 
     def _decode(self, work: Workload, width: int) -> Timing:
         numbers, shape = work.numbers, work.shape
@@ -165,11 +166,11 @@ class Stopwatch:
         size = (1, numbers.latent_channels, frames, shape.height // numbers.vae_scale, shape.width // numbers.vae_scale)
         latents = torch.randn(size, device=self._engine.device, dtype=self._engine.dtype)
         with torch.no_grad():
-            calls = iter([lambda: decode_frames(self._engine.vae, latents)] * 3)
+            calls = iter([lambda: self._engine.model.decode(latents, 0, 1)] * 3)
             seconds = min(list(self._timed(calls))[1:])
         return Timing(work=SiteWork(projections=work.decode_flops(width)), seconds=seconds)
 
     def _text_seconds(self) -> float:
-        calls = iter([lambda: self._engine.encode("a red circle moving left over a black background", "")] * 4)
+        calls = iter([lambda: self._engine.model.encode("a red circle moving left over a black background", "")] * 4)
         with torch.no_grad():
             return min(list(self._timed(calls))[1:])

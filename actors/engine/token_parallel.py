@@ -13,7 +13,6 @@ from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.sequence import spans
 from cluster.errors import ConfigError
-from cluster.forecast import CollectiveCount
 
 
 class TokenParallel:
@@ -32,8 +31,17 @@ class TokenParallel:
     ``B D e (3 ceil(M / P) + M / P)`` in two calls; for the final latents ``max(0, ceil(M / P) - L) V e`` in one.
     """
 
+    axis = 1
+    """Of the latents cut into patches: the tokens."""
+
     def __init__(
-        self, grid: PatchGrid, num_heads: int, group: dist.ProcessGroup | None = None, *, text_tokens: int = 0
+        self,
+        grid: PatchGrid,
+        num_heads: int,
+        group: dist.ProcessGroup | None = None,
+        *,
+        halves: bool = False,
+        text_tokens: int = 0,
     ) -> None:
         """Share the tokens of `grid`, after `text_tokens` of text that attends jointly with them.
 
@@ -41,53 +49,37 @@ class TokenParallel:
             ConfigError: the heads do not divide over the ranks.
         """
         self.grid = grid
-        self._collectives = Collectives(group)
-        _check_heads(num_heads, self.width)
-        self._heads = num_heads // self.width
-        self._tokens = spans(text_tokens + grid.num_tokens, self.width)
+        self.collectives = Collectives(group, halves=halves)
+        _check_heads(num_heads, self.collectives.width)
+        self._heads = num_heads // self.collectives.width
+        self._tokens = spans(text_tokens + grid.num_tokens, self.collectives.width)
         self._text = [(min(start, text_tokens), min(stop, text_tokens)) for start, stop in self._tokens]
         self._video = [(max(start - text_tokens, 0), max(stop - text_tokens, 0)) for start, stop in self._tokens]
 
     @property
-    def width(self) -> int:
-        """How many ranks there are."""
-        return self._collectives.width
-
-    @property
-    def rank(self) -> int:
-        """Which of them this is."""
-        return self._collectives.rank
-
-    @property
-    def all_to_all(self) -> CollectiveCount:
-        """What it handed to all-to-alls."""
-        return self._collectives.all_to_all
-
-    @property
-    def all_gather(self) -> CollectiveCount:
-        """What it handed to all-gathers."""
-        return self._collectives.all_gather
-
-    @property
     def text(self) -> slice:
         """This rank's rows of the text; they come before its tokens of the video."""
-        return slice(*self._text[self.rank])
+        return slice(*self._text[self.collectives.rank])
 
     @property
     def video(self) -> slice:
         """This rank's tokens of the video; a rank may have text alone."""
-        return slice(*self._video[self.rank])
+        return slice(*self._video[self.collectives.rank])
 
     def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """This rank's patches of the whole video's latents, (B, n, V)."""
-        return self.grid.cut(latents_BCThw)[:, self.video]
+        return self.own(self.grid.cut(latents_BCThw))
+
+    def own(self, joined_BNV: torch.Tensor) -> torch.Tensor:
+        """This rank's patches of all patches, (B, n, V)."""
+        return joined_BNV[:, self.video]
 
     def gather(self, patches_BnV: torch.Tensor) -> torch.Tensor:
         """The whole video's latents on every rank, (B, C, T, h, w); once a video."""
-        if self._collectives.alone:
+        if self.collectives.alone:
             return self.grid.join(patches_BnV)
         lengths = [stop - start for start, stop in self._video]
-        return self.grid.join(self._collectives.gather(patches_BnV, 1, lengths))
+        return self.grid.join(self.collectives.gather(patches_BnV, 1, lengths))
 
     def attend(self, q_BmHE: torch.Tensor, k_BmHE: torch.Tensor, v_BmHE: torch.Tensor) -> torch.Tensor:
         """Attention of every token to every token, (B, m, H, E), before the out-projection."""
@@ -99,22 +91,22 @@ class TokenParallel:
 
     def to_heads(self, *parts_BmHE: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All tokens of this rank's heads: each (B, m, H, E) -> (B, M, g, E), in one exchange."""
-        if self._collectives.alone:
+        if self.collectives.alone:
             return parts_BmHE
         batch, _, _, width = parts_BmHE[0].shape
         sent = [torch.stack(heads) for heads in zip(*(part.split(self._heads, 2) for part in parts_BmHE), strict=True)]
         got = [(len(parts_BmHE), batch, stop - start, self._heads, width) for start, stop in self._tokens]
-        return torch.cat(self._collectives.exchange(sent, got), dim=2).unbind(0)
+        return torch.cat(self.collectives.exchange(sent, got), dim=2).unbind(0)
 
     def to_tokens(self, x_BMgE: torch.Tensor) -> torch.Tensor:
         """All heads of this rank's tokens: (B, M, g, E) -> (B, m, H, E)."""
-        if self._collectives.alone:
+        if self.collectives.alone:
             return x_BMgE
         batch, _, heads, width = x_BMgE.shape
-        start, stop = self._tokens[self.rank]
+        start, stop = self._tokens[self.collectives.rank]
         sent = [x_BMgE[:, first:last] for first, last in self._tokens]
-        got = [(batch, stop - start, heads, width)] * self.width
-        return torch.cat(self._collectives.exchange(sent, got), dim=2)
+        got = [(batch, stop - start, heads, width)] * self.collectives.width
+        return torch.cat(self.collectives.exchange(sent, got), dim=2)
 
 
 def _check_heads(num_heads: int, width: int) -> None:

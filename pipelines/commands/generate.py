@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actors.engine.request import Guidance, RunOptions
+from actors.engine.request import RunOptions
 from cluster.errors import ConfigError, StoreError
+from cluster.guidance import Guidance
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, spell_seconds, tell
 from pipelines.commands.video import (
     FramesOption,
@@ -46,7 +47,7 @@ def generate(
     seed: Annotated[int | None, typer.Option("--seed", help="Of the noise.")] = None,
     pab: PabOption = "off",
     gang: GangOption = 1,
-    guidance_passes: PassesOption = "batched",
+    guidance_passes: PassesOption = "split",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="In what.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.mp4", help="By default a new one in out/.")] = None,

@@ -36,7 +36,7 @@ def schedule(
     guidance: GuidanceOption = None,
     pab: PabOption = "off",
     gang: GangOption = 1,
-    guidance_passes: PassesOption = "batched",
+    guidance_passes: PassesOption = "split",
     dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="What bytes count.")] = "float32",
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the table.")] = None,
     as_json: JsonFlag = False,

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from actors.engine import ModelCard, VideoRequest
-from actors.engine.request import Guidance
 from cluster.errors import ConfigError
+from cluster.guidance import Guidance
 from pipelines.models import KnownModel, find_model, known_model, read_card
 from pipelines.pab_text import check_blocks, read_pab
 from pipelines.rows import BadRow, RowDefaults, read_row
@@ -31,7 +31,9 @@ PabOption = Annotated[
     ),
 ]
 GangOption = Annotated[int, typer.Option("--gang", help="How many workers make the video together.")]
-PassesOption = Annotated[str, typer.Option("--guidance-passes", metavar="batched|two_pass", help="How guidance runs.")]
+PassesOption = Annotated[
+    str, typer.Option("--guidance-passes", metavar="split|batched|two_pass", help="How guidance runs.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)

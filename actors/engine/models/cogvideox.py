@@ -50,7 +50,12 @@ class CogVideoXDenoiser:
         return self._model.patch_embed.text_proj(text_BLK)
 
     def share_out(
-        self, latents_BCThw: torch.Tensor, text_BLD: torch.Tensor, group: dist.ProcessGroup | None = None
+        self,
+        latents_BCThw: torch.Tensor,
+        text_BLD: torch.Tensor,
+        group: dist.ProcessGroup | None = None,
+        *,
+        halves: bool = False,
     ) -> TokenParallel:
         """How one video's tokens and text are shared out over `group`; for one run.
 
@@ -60,7 +65,7 @@ class CogVideoXDenoiser:
         """
         config = self._model.config
         grid = PatchGrid.over(latents_BCThw, (1, config.patch_size, config.patch_size))
-        return TokenParallel(grid, config.num_attention_heads, group, text_tokens=text_BLD.shape[1])
+        return TokenParallel(grid, config.num_attention_heads, group, halves=halves, text_tokens=text_BLD.shape[1])
 
     def __call__(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from diffusers import LatteTransformer3DModel
 
 from actors.engine.cache import BroadcastCache
@@ -28,6 +29,17 @@ class LatteDenoiser:
         """Text features (B, L, K) as the cross attention reads them, (B, L, D); constant over a run."""
         projected: torch.Tensor = self._model.caption_projection(text_BLK)
         return projected
+
+    def share_out(
+        self,
+        latents_BCThw: torch.Tensor,
+        text_BLD: torch.Tensor,
+        group: dist.ProcessGroup | None = None,
+        *,
+        halves: bool = False,
+    ) -> FrameParallel:
+        """How one video's frames are shared out over `group`, for one run; each rank reads all of the text."""
+        return FrameParallel(latents_BCThw.shape[2], group, halves=halves)
 
     def __call__(
         self,

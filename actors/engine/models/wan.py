@@ -47,7 +47,12 @@ class WanDenoiser:
         return self._model.condition_embedder.text_embedder(text_BLK)
 
     def share_out(
-        self, latents_BCThw: torch.Tensor, text_BLD: torch.Tensor, group: dist.ProcessGroup | None = None
+        self,
+        latents_BCThw: torch.Tensor,
+        text_BLD: torch.Tensor,
+        group: dist.ProcessGroup | None = None,
+        *,
+        halves: bool = False,
     ) -> TokenParallel:
         """How one video's tokens are shared out over `group`, for one run; each rank reads all of the text.
 
@@ -56,7 +61,9 @@ class WanDenoiser:
             ConfigError: the heads do not divide over the ranks.
         """
         config = self._model.config
-        return TokenParallel(PatchGrid.over(latents_BCThw, config.patch_size), config.num_attention_heads, group)
+        return TokenParallel(
+            PatchGrid.over(latents_BCThw, config.patch_size), config.num_attention_heads, group, halves=halves
+        )
 
     def __call__(
         self,

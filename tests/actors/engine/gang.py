@@ -63,7 +63,7 @@ def _run(engine: Engine, case: Case, group: dist.ProcessGroup, rank: int, folder
     if case.resume_of:
         taken = torch.load(f"{folder}/{case.resume_of}.pt", weights_only=False)["snapshots"]
         late = [part for part in taken if case.request.steps // 2 <= part.step]
-        resume = join_parts([part for part in late if part.step == late[0].step], 2)
+        resume = join_parts(part for part in late if part.step == late[0].step)
     with _AllToAlls() as calls:
         output = engine.generate(
             case.request,

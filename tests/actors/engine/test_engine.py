@@ -10,7 +10,6 @@ import torch
 
 from actors.engine import Engine, RunOptions, StopSignal, VideoRequest
 from actors.engine.guidance import GuidedDenoiser
-from actors.engine.sampling_times import fresh_scheduler
 from actors.engine.sequence import FrameParallel
 from cluster.errors import Cancelled, ConfigError, NotFinite, RequestError
 from cluster.pab import PabConfig
@@ -141,11 +140,11 @@ def test_two_passes_keep_the_branches_apart_under_pab_and_equal_batched_guidance
     batched = engine.generate(asked, options=LATENTS)
     passes = engine.generate(asked, options=RunOptions(return_latents=True, guidance="two_pass"))
     assert np.abs(batched.latents - passes.latents).max() <= 1e-4 * batched.latents.std()
-    scheduler = fresh_scheduler(engine._pipeline.scheduler, 12, engine.device)
+    scheduler = engine.model.sampler(12, asked.shape)
     schedule = BroadcastSchedule.build(PAB236, scheduler.timesteps.tolist())
     guided = engine._guided(asked, schedule, RunOptions(guidance="two_pass"))
     assert isinstance(guided, GuidedDenoiser)
-    latents = engine._noise(asked, scheduler)
+    latents = engine._noise(asked)
     with torch.no_grad():
         for step, timestep in enumerate(scheduler.timesteps):
             uncond, cond = guided.predictions(latents, timestep, step, FrameParallel(16))

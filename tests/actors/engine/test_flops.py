@@ -31,7 +31,7 @@ def test_the_forecast_counts_every_matrix_product_and_convolution_that_torch_cou
     workload = Workload(
         numbers=engine.card.numbers,
         shape=request.shape,
-        schedule=BroadcastSchedule.build(pab, timesteps(demo_model, request.steps)),
+        schedule=BroadcastSchedule.build(pab, timesteps(demo_model, request.steps, request.shape)),
         element_bytes=4,
         prompt_tokens=len(PROMPT) + 1,
     )

@@ -68,7 +68,7 @@ def test_what_is_sent_and_held_is_what_was_forecast(tiny_model, gangs, pab, widt
     from actors.engine import inspect_model
 
     asked = request(PABS[pab])
-    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps))
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps, asked.shape))
     said = forecast(inspect_model(tiny_model).numbers, asked.shape, schedule, width)
     report = gangs[f"{pab}-{width}"]["report"]
     assert report.all_to_all == said.all_to_all
@@ -80,7 +80,7 @@ def test_what_is_sent_and_held_is_what_was_forecast(tiny_model, gangs, pab, widt
 @pytest.mark.parametrize("pab", PABS)
 def test_a_step_that_broadcasts_temporal_attention_makes_no_all_to_all(tiny_model, gangs, pab, width):
     asked = request(PABS[pab])
-    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps))
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps, asked.shape))
     layers = 2
     expected = [2 * layers * computes for computes in schedule.table["temporal"]]
     assert gangs[f"{pab}-{width}"]["exchanges"] == expected
@@ -104,7 +104,7 @@ def test_a_snapshot_of_a_gang_of_two_goes_on_at_any_width(gangs, alone, width):
 
 def test_snapshots_are_taken_before_full_steps_as_far_apart_as_asked(tiny_model, gangs):
     asked = request(PABS["pab246"])
-    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps))
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps, asked.shape))
     wanted = list(schedule.snapshot_steps(2))
     assert wanted == [2, 11]
     assert sorted({part.step for part in gangs["pab246-2"]["snapshots"]}) == wanted

@@ -18,4 +18,4 @@ def test_one_rank_exchanges_nothing_and_copies_nothing():
     alone, x = FrameParallel(16), torch.randn(1, 16, 4, 8)
     assert alone.to_patches(x) is x
     assert alone.to_frames(x, 4) is x
-    assert alone.all_to_all.calls == 0
+    assert alone.collectives.all_to_all.calls == 0

@@ -38,15 +38,15 @@ def rank_of_gangs(rank: int, world: int, folder: str) -> None:
 def exchange(parallel: TokenParallel, text: int) -> tuple[CollectiveCount, CollectiveCount]:
     whole = tokens(text)
     mine = torch.cat([whole[:, parallel.text], whole[:, text:][:, parallel.video]], dim=1)
-    share = HEADS // parallel.width
-    heads = slice(parallel.rank * share, (parallel.rank + 1) * share)
+    share = HEADS // parallel.collectives.width
+    heads = slice(parallel.collectives.rank * share, (parallel.collectives.rank + 1) * share)
     q_BMgE, k_BMgE, v_BMgE = parallel.to_heads(mine, 2 * mine, 3 * mine)
     assert torch.equal(q_BMgE, whole[:, :, heads])
     assert torch.equal(k_BMgE, 2 * whole[:, :, heads])
     assert torch.equal(v_BMgE, 3 * whole[:, :, heads])
     assert torch.equal(parallel.to_tokens(q_BMgE), mine)
     assert torch.equal(parallel.gather(parallel.share(LATENTS)), LATENTS)
-    return parallel.all_to_all, parallel.all_gather
+    return parallel.collectives.all_to_all, parallel.collectives.all_gather
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_alone_it_exchanges_nothing_and_copies_nothing(text):
     assert alone.to_tokens(x) is x
     assert (alone.text, alone.video) == (slice(0, text), slice(0, GRID.num_tokens))
     assert torch.equal(alone.gather(alone.share(LATENTS)), LATENTS)
-    assert alone.all_to_all.calls == alone.all_gather.calls == 0
+    assert alone.collectives.all_to_all.calls == alone.collectives.all_gather.calls == 0
 
 
 def test_heads_that_do_not_divide_are_refused_with_the_widths_that_do():

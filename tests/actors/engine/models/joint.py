@@ -131,7 +131,7 @@ def run(
     latents = parallel.gather(x_1nV)
     assert cache.bytes == 0
     per_step = [after - before for before, after in pairwise(seen)]
-    return Run(latents, parallel.all_to_all, parallel.all_gather, cache.peak_bytes, per_step)
+    return Run(latents, parallel.collectives.all_to_all, parallel.collectives.all_gather, cache.peak_bytes, per_step)
 
 
 def run_gangs(names: Sequence[str], widths: Sequence[int], folder: Path) -> dict[tuple[str, str, int], Run]:

@@ -1,0 +1,45 @@
+"""Latte, as diffusers saves it.
+
+Shapes: C latent channels, T frames, t this rank's frames, h and w latent height and width, H and W pixels.
+"""
+
+import torch
+from diffusers import LattePipeline
+
+from actors.engine.families.family import Family
+from actors.engine.families.frames import Frames, to_uint8
+from actors.engine.models.latte import LatteDenoiser
+from actors.engine.sequence import spans
+
+_FRAMES_AT_ONCE = 8
+
+
+class Latte(Family):
+    """A `LattePipeline`."""
+
+    def __init__(self, parts: LattePipeline) -> None:
+        super().__init__(parts)
+        self.denoiser = LatteDenoiser(parts.transformer)
+
+    @classmethod
+    def load(cls, path: str, device: str, dtype: torch.dtype) -> "Latte":
+        """The pipeline in the folder `path`."""
+        parts = LattePipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
+        return cls(parts.to(device))
+
+    def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Both prompts' features, of the tokens that they have."""
+        text, negative_text = self.parts.encode_prompt(
+            prompt,
+            do_classifier_free_guidance=negative_prompt is not None,
+            negative_prompt=negative_prompt or "",
+            device=self.device,
+        )
+        return text, negative_text
+
+    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
+        """An image VAE decodes a frame at a time: each rank has its own, uint8 (t, H, W, 3)."""
+        start, stop = spans(latents_1CThw.shape[2], width)[rank]
+        vae = self.parts.vae
+        scaled_tChw = (latents_1CThw[0, :, start:stop].transpose(0, 1) / vae.config.scaling_factor).to(vae.dtype)
+        return to_uint8(vae.decode(part, return_dict=False)[0] for part in scaled_tChw.split(_FRAMES_AT_ONCE)), start

@@ -1,0 +1,26 @@
+"""Loads a model of whatever family its card says."""
+
+from importlib import import_module
+
+import torch
+
+from actors.engine.card import ModelCard
+from actors.engine.families.family import Family
+from cluster.errors import ConfigError
+
+FAMILIES = {
+    "CogVideoXPipeline": "actors.engine.families.cogvideox:CogVideoX",
+    "LattePipeline": "actors.engine.families.latte:Latte",
+    "WanPipeline": "actors.engine.families.wan:Wan",
+}
+"""Where the family of a pipeline is; a module is imported only when a model of its family is loaded."""
+
+
+def load_family(card: ModelCard, device: str, dtype: torch.dtype) -> Family:
+    """The model of `card`; `ConfigError` if its files do not fit it."""
+    module, _, name = FAMILIES[card.pipeline].partition(":")
+    family: type[Family] = getattr(import_module(module), name)
+    try:
+        return family.load(card.path, device, dtype)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the model in {card.path} cannot be loaded: {error}") from error
