@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.engine.published_numbers import READERS
 from cluster.errors import ConfigError
 from cluster.model import ModelNumbers
 from cluster.pab import Kind
-from cluster.vae import VaeNumbers
 
 _ENDS_READ = 1 << 20
 
@@ -43,42 +43,15 @@ def inspect_model(path: str | Path) -> ModelCard:
         raise ConfigError(f"there is no model folder {folder}; `pabcast models` lists the known ones")
     index = _read(folder / "model_index.json")
     pipeline = str(index.get("_class_name"))
-    if pipeline != "LattePipeline":
-        raise ConfigError(f"{folder} holds a {pipeline}; pabcast runs LattePipeline")
-    parts = ("transformer", "vae", "text_encoder")
-    numbers = _latte_numbers(*(_read(folder / part / "config.json") for part in parts))
+    if pipeline not in READERS:
+        raise ConfigError(f"{folder} holds a {pipeline}; pabcast runs {', '.join(READERS)}")
+    parts = {part: _read(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder")}
+    try:
+        numbers = READERS[pipeline](index, *parts.values())
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ConfigError(f"{folder} is no {pipeline} that pabcast runs: {what}") from error
     return ModelCard(path=str(folder.resolve()), pipeline=pipeline, revision=_revision(folder), numbers=numbers)
-
-
-def _latte_numbers(transformer: dict[str, Any], vae: dict[str, Any], text: dict[str, Any]) -> ModelNumbers:
-    decoder = VaeNumbers(
-        channels=tuple(vae["block_out_channels"]),
-        layers_per_block=vae["layers_per_block"],
-        latent_channels=vae["latent_channels"],
-        attention=vae.get("mid_block_add_attention", True),
-    )
-    return ModelNumbers(
-        num_layers=transformer["num_layers"],
-        hidden_size=transformer["num_attention_heads"] * transformer["attention_head_dim"],
-        num_heads=transformer["num_attention_heads"],
-        patch_size=transformer["patch_size"],
-        latent_channels=transformer["in_channels"],
-        text_width=text["d_model"],
-        text_parameters=_t5_parameters(text),
-        vae=decoder,
-        num_frames=transformer["video_length"],
-        min_edge=4 * transformer["patch_size"] * decoder.scale,
-        max_edge=4 * transformer["sample_size"] * decoder.scale,
-        native_edge=transformer["sample_size"] * decoder.scale,
-        max_prompt_bytes=4096,
-    )
-
-
-def _t5_parameters(text: dict[str, Any]) -> int:
-    """Of the layers' matrices; the embeddings are looked up, not multiplied."""
-    gated = 3 if text.get("is_gated_act") else 2
-    width, attention = text["d_model"], text["num_heads"] * text["d_kv"]
-    return int(text["num_layers"] * width * (4 * attention + gated * text["d_ff"]))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -164,7 +164,7 @@ class Engine:
         guided, model = request.guidance_scale > 1, self.model
         text, negative_text = model.encode(request.prompt, request.negative_prompt if guided else None)
         return GuidedDenoiser.build(
-            model.denoiser,
+            model.denoiser(request.shape, request.fps),
             text,
             negative_text,
             request.guidance_scale,

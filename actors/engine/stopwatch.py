@@ -158,7 +158,8 @@ class Stopwatch:
     def _denoiser(self, work: Workload) -> GuidedDenoiser:
         size = (1, work.numbers.text_tokens, work.numbers.text_width)
         texts = [torch.randn(size, device=self._engine.device, dtype=self._engine.dtype) for _ in range(2)]
-        return GuidedDenoiser.build(self._engine.model.denoiser, texts[0], texts[1], 4.0, work.schedule, "batched")
+        denoiser = self._engine.model.denoiser(work.shape, fps=8)
+        return GuidedDenoiser.build(denoiser, texts[0], texts[1], 4.0, work.schedule, "batched")
 
     def _decode(self, work: Workload, width: int) -> Timing:
         numbers, shape = work.numbers, work.shape

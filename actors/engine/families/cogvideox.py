@@ -10,6 +10,7 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, on_first_rank, to_uint8
 from actors.engine.models.cogvideox import CogVideoXDenoiser
+from cluster.shape import Shape
 
 
 class CogVideoX(Family):
@@ -25,13 +26,17 @@ class CogVideoX(Family):
         super().__init__(parts)
         if not isinstance(parts.scheduler, CogVideoXDDIMScheduler):
             parts.scheduler = CogVideoXDDIMScheduler.from_config(parts.scheduler.config)
-        self.denoiser = CogVideoXDenoiser(parts.transformer)
+        self._denoiser = CogVideoXDenoiser(parts.transformer)
 
     @classmethod
     def load(cls, path: str, device: str, dtype: torch.dtype) -> "CogVideoX":
         """The pipeline in the folder `path`."""
         parts = CogVideoXPipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
         return cls(parts.to(device))
+
+    def denoiser(self, shape: Shape, fps: float) -> CogVideoXDenoiser:
+        """The same for every video."""
+        return self._denoiser
 
     def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Both prompts' features, each filled up to as many tokens as the model takes: it attends to all of them."""

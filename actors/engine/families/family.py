@@ -50,7 +50,6 @@ class Denoiser(Protocol):
 class Family(ABC):
     """A loaded model: the parts of a pipeline, on one device."""
 
-    denoiser: Denoiser
     predicts_float32 = False
     """Whether guidance and the sampler work on the prediction in float32 when the weights are narrower."""
 
@@ -81,6 +80,10 @@ class Family(ABC):
     def latents_dtype(self) -> torch.dtype:
         """The precision of the latents between the steps."""
         return self.dtype
+
+    @abstractmethod
+    def denoiser(self, shape: Shape, fps: float) -> Denoiser:
+        """What denoises a video of `shape` and so many frames a second; making it costs nothing."""
 
     @abstractmethod
     def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -10,6 +10,7 @@ from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
 from actors.engine.models.latte import LatteDenoiser
 from actors.engine.sequence import spans
+from cluster.shape import Shape
 
 _FRAMES_AT_ONCE = 8
 
@@ -19,13 +20,17 @@ class Latte(Family):
 
     def __init__(self, parts: LattePipeline) -> None:
         super().__init__(parts)
-        self.denoiser = LatteDenoiser(parts.transformer)
+        self._denoiser = LatteDenoiser(parts.transformer)
 
     @classmethod
     def load(cls, path: str, device: str, dtype: torch.dtype) -> "Latte":
         """The pipeline in the folder `path`."""
         parts = LattePipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
         return cls(parts.to(device))
+
+    def denoiser(self, shape: Shape, fps: float) -> LatteDenoiser:
+        """The same for every video."""
+        return self._denoiser
 
     def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Both prompts' features, of the tokens that they have."""

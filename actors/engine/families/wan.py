@@ -10,6 +10,7 @@ from diffusers import WanPipeline
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, on_first_rank, to_uint8
 from actors.engine.models.wan import WanDenoiser
+from cluster.shape import Shape
 
 
 class Wan(Family):
@@ -17,7 +18,7 @@ class Wan(Family):
 
     def __init__(self, parts: WanPipeline) -> None:
         super().__init__(parts)
-        self.denoiser = WanDenoiser(parts.transformer)
+        self._denoiser = WanDenoiser(parts.transformer)
 
     @classmethod
     def load(cls, path: str, device: str, dtype: torch.dtype) -> "Wan":
@@ -30,6 +31,10 @@ class Wan(Family):
     def latents_dtype(self) -> torch.dtype:
         """Between the steps the latents are in float32, whatever the weights are."""
         return torch.float32
+
+    def denoiser(self, shape: Shape, fps: float) -> WanDenoiser:
+        """The same for every video."""
+        return self._denoiser
 
     def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Both prompts' features, each filled up with zeros to 512 tokens, as the model was trained."""
