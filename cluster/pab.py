@@ -1,5 +1,6 @@
 """What to broadcast: the ranges and the window of Pyramid Attention Broadcast (arXiv 2408.12588, sec. 3.3)."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -7,6 +8,8 @@ from cluster.errors import ConfigError
 
 Kind = Literal["spatial", "temporal", "cross", "mlp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+CacheDtype = Literal["auto", "fp8"]
+"""`auto`: outputs are kept as they are. `fp8`: in 8 bits, each token's by a scale of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,12 @@ class PabConfig:
     timesteps: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
     mlp: MlpReuse | None = None
+    cache_dtype: CacheDtype = "auto"
+    """How what is broadcast is kept."""
+    cache_budget_gb: float | None = None
+    """The most that the broadcast cache may hold (GB = 1e9 bytes), of the whole video on all ranks together, so that
+    its content does not hang on the gang's width; the kinds that save the most for a byte are broadcast, the others
+    not. None: no limit."""
 
     def __post_init__(self) -> None:
         for kind in ("spatial", "temporal", "cross"):
@@ -58,6 +67,9 @@ class PabConfig:
             raise ConfigError(
                 f"pab.window is {start:g}:{end:g}; it must satisfy 0 <= start < end <= 1, as in 0.15:0.85"
             )
+
+        if self.cache_budget_gb is not None and not 0 < self.cache_budget_gb < math.inf:
+            raise ConfigError(f"pab.cache_budget_gb is {self.cache_budget_gb:g}; it must be more than 0, or null")
 
     @property
     def is_off(self) -> bool:
@@ -77,6 +89,10 @@ class PabConfig:
             blocks = "+".join(str(block) for block in self.mlp.blocks)
             starts = "+".join(_spell(start) for start in self.mlp.starts)
             parts.append(f"mlp={blocks}@{starts}x{self.mlp.steps}")
+        if self.cache_dtype != "auto":
+            parts.append(f"cache_dtype={self.cache_dtype}")
+        if self.cache_budget_gb is not None:
+            parts.append(f"cache_budget_gb={_spell(self.cache_budget_gb)}")
         return ",".join(parts)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cluster.errors import ConfigError
-from cluster.pab import KINDS, Kind, PabConfig
+from cluster.pab import KINDS, CacheDtype, Kind, PabConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,8 @@ class BroadcastSchedule:
     """A row of one flag a step for each kind."""
     mlp_blocks: frozenset[int] = frozenset()
     """The layers that the row `mlp` speaks of; all others compute theirs at every step."""
+    cache_dtype: CacheDtype = "auto"
+    """How what is broadcast is kept."""
 
     @classmethod
     def build(cls, pab: PabConfig, timesteps: Sequence[float]) -> "BroadcastSchedule":
@@ -36,7 +38,7 @@ class BroadcastSchedule:
             "mlp": _mlp(pab, times),
         }
         blocks = frozenset(pab.mlp.blocks) if pab.mlp else frozenset()
-        return cls(timesteps=times, table=table, mlp_blocks=blocks)
+        return cls(timesteps=times, table=table, mlp_blocks=blocks, cache_dtype=pab.cache_dtype)
 
     @property
     def num_steps(self) -> int:

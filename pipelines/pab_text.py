@@ -15,7 +15,8 @@ _WHOLE = r"\d{1,4000}"
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 _MLP = re.compile(rf"((?:{_WHOLE}(?:\+{_WHOLE})*)?)@((?:{_NUMBER}(?:\+{_NUMBER})*)?)x({_WHOLE})")
 """The lists may be empty and the timesteps have exponents: every `PabConfig.text()` is read back."""
-_KEYS = ("spatial", "temporal", "cross", "timesteps", "window", "mlp")
+_KEYS = ("spatial", "temporal", "cross", "timesteps", "window", "mlp", "cache_dtype", "cache_budget_gb")
+_NUMBERS = ("spatial", "temporal", "cross", "cache_budget_gb")
 
 
 def read_pab(value: object, key: str = "pab") -> PabConfig:
@@ -84,9 +85,15 @@ def _split_line(line: str, key: str) -> dict[str, object]:
             raise ConfigError(f"{key} has {part.strip()!r}; key=value is wanted, as in {EXAMPLE}")
         if name in values:
             raise ConfigError(f"{key} has {name} twice")
-        is_range = name not in ("timesteps", "window", "mlp")
-        values[name] = int(text) if is_range and re.fullmatch(rf"[+-]?{_WHOLE}", text) else text
+        values[name] = _number(text) if name in _NUMBERS else text
     return values
+
+
+def _number(text: str) -> int | float | str:
+    """A number, or the text for `build` to complain of."""
+    if re.fullmatch(rf"[+-]?{_WHOLE}", text):
+        return int(text)
+    return float(text) if re.fullmatch(_NUMBER, text) else text
 
 
 def _pair(text: str, key: str) -> list[float]:

@@ -79,7 +79,7 @@ def _cogvideox(index: Config, transformer: Config, vae: Config, text: Config) ->
 def _wan(index: Config, transformer: Config, vae: Config, text: Config) -> ModelNumbers:
     if index.get("boundary_ratio") is not None or index.get("expand_timesteps"):
         raise ValueError("it is a Wan 2.2; only 2.1 runs")
-    if tuple(transformer["patch_size"])[0] != 1:
+    if transformer["patch_size"][0] != 1:
         raise ValueError(f"its patches are of {transformer['patch_size'][0]} frames; 1 is wanted")
     decoder = VaeNumbers(
         decoder="wan",
