@@ -36,35 +36,42 @@ def forecast(
     passes: Literal["batched", "two_pass"] = "batched",
     element_bytes: int = 4,
 ) -> Forecast:
-    """Count a spatial-temporal model's collectives and cache on a gang of `width`.
+    """Count a model's collectives and cache on a gang of `width`.
 
-    A temporal attention that computes makes two all-to-alls, each of the rank's whole share (paper sec. 3.4);
-    the final latents are gathered once. Guidance doubles the bytes, and in two passes the calls instead of
-    the size of each.
+    An attention over what is shared out, temporal or joint, makes two all-to-alls where it computes: of the rank's
+    whole share there and back (paper sec. 3.4), or with joint attention of its queries, keys and values there and of
+    its heads' output back. The final latents are gathered once. Guidance doubles the bytes, and in two passes the
+    calls instead of the size of each.
     """
     branches = 2 if guidance_scale > 1 else 1
-    all_frames, patches = numbers.latent_frames(shape), numbers.num_patches(shape)
-    frames = -(-all_frames // width)
     token_bytes = branches * numbers.hidden_size * element_bytes
-    share = frames * patches * token_bytes
-    cache_bytes = _peak_outputs(numbers, schedule) * share
+    cache_bytes = _peak_outputs(numbers, schedule) * numbers.rows(shape, width) * token_bytes
     if width == 1:
         return Forecast(cache_bytes=cache_bytes)
-    sites = schedule.computed["temporal"] * numbers.num_layers
+    sites = schedule.computed[numbers.shared_kind] * numbers.num_layers
     calls = 2 * sites * (branches if passes == "two_pass" else 1)
-    there = share
-    back = all_frames * -(-patches // width) * token_bytes
     return Forecast(
-        all_to_all=CollectiveCount(calls=calls, bytes=sites * (there + back)),
-        all_gather=CollectiveCount(calls=1, bytes=frames * _latent_bytes(numbers, shape, element_bytes)),
+        all_to_all=CollectiveCount(calls=calls, bytes=sites * _exchanged_bytes(numbers, shape, width, token_bytes)),
+        all_gather=CollectiveCount(calls=1, bytes=_gathered_elements(numbers, shape, width) * element_bytes),
         cache_bytes=cache_bytes,
     )
 
 
-def _latent_bytes(numbers: ModelNumbers, shape: Shape, element_bytes: int) -> int:
-    """Bytes of one frame's latents."""
+def _exchanged_bytes(numbers: ModelNumbers, shape: Shape, width: int, token_bytes: int) -> int:
+    """What rank 0 hands over for one attention, there and back."""
+    rows = numbers.rows(shape, width)
+    if numbers.joint:
+        return 3 * rows * token_bytes + numbers.sequence(shape) * token_bytes // width
+    back = numbers.latent_frames(shape) * -(-numbers.num_patches(shape) // width)
+    return (rows + back) * token_bytes
+
+
+def _gathered_elements(numbers: ModelNumbers, shape: Shape, width: int) -> int:
+    """Elements of rank 0's share of the final latents."""
+    if numbers.joint:
+        return numbers.video_rows(shape, width) * numbers.latent_channels * numbers.patch_size**2
     pixels = (shape.height // numbers.vae_scale) * (shape.width // numbers.vae_scale)
-    return numbers.latent_channels * pixels * element_bytes
+    return -(-numbers.latent_frames(shape) // width) * numbers.latent_channels * pixels
 
 
 def _peak_outputs(numbers: ModelNumbers, schedule: BroadcastSchedule) -> int:

@@ -1,12 +1,21 @@
 """The decoder that turns latents into frames, as numbers."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+from cluster.causal_vae import CausalDecoder
+
+DECODED_AT_ONCE = 8
+"""Frames that the engine's decoder of images takes in one call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaeNumbers:
-    """The numbers of a convolutional decoder in the manner of diffusers' `AutoencoderKL`."""
+    """The numbers of a convolutional decoder."""
 
+    decoder: Literal["image", "cogvideox", "wan"] = "image"
+    """Its layers: diffusers' `AutoencoderKL`, frame by frame, or the causal 3-D ones of `AutoencoderKLCogVideoX` and
+    `AutoencoderKLWan`."""
     channels: tuple[int, ...]
     """Channels of its stages, finest first; each but the first doubles the edges."""
     layers_per_block: int = 2
@@ -14,7 +23,7 @@ class VaeNumbers:
     attention: bool = True
     """Whether its middle has self-attention over a latent frame."""
     frame_group: int = 1
-    """Frames that become `latent_group` latent frames together."""
+    """Frames that become `latent_group` latent frames together; causal, the first frame is one of its own before."""
     latent_group: int = 1
 
     @property
@@ -22,16 +31,40 @@ class VaeNumbers:
         """Pixels a latent pixel, along each edge."""
         return int(2 ** (len(self.channels) - 1))
 
+    @property
+    def lone_frames(self) -> int:
+        """Frames before the groups, each a latent frame of its own: a causal one's first."""
+        return 0 if self.decoder == "image" else 1
+
+    @property
+    def causal(self) -> CausalDecoder | None:
+        """Its layers, if they see earlier frames."""
+        if self.decoder == "image":
+            return None
+        return CausalDecoder(
+            kind=self.decoder,
+            channels=self.channels,
+            blocks=self.layers_per_block + 1,
+            latent_channels=self.latent_channels,
+            frame_doublings=(self.frame_group // self.latent_group).bit_length() - 1,
+        )
+
     def latent_frames(self, frames: int) -> int:
         """Latent frames of `frames` frames."""
-        return frames // self.frame_group * self.latent_group
+        return self.lone_frames + (frames - self.lone_frames) // self.frame_group * self.latent_group
 
-    def decode_flops(self, latent_pixels: int) -> int:
-        """Operations (a multiplication and an addition are two) to decode one latent frame of so many pixels.
+    def decode_flops(self, latent_pixels: int, latent_frames: int) -> int:
+        """Operations (a multiplication and an addition are two) to decode latent frames of so many pixels.
 
         3x3 convolutions of `AutoencoderKL`'s decoder: in, two residual blocks in the middle, `layers_per_block`
         + 1 a stage from the coarsest on, one convolution after each doubling, out; 1x1 where channels change.
+        What of a causal one is counted, `cluster.causal_vae` says.
         """
+        if self.causal:
+            return self.causal.flops(latent_pixels, latent_frames)
+        return latent_frames * self._image_flops(latent_pixels)
+
+    def _image_flops(self, latent_pixels: int) -> int:
         deepest = self.channels[-1]
         per_pixel = 9 * self.latent_channels * deepest + 4 * 9 * deepest**2 + self.latent_channels**2
         total = per_pixel * latent_pixels
@@ -48,17 +81,23 @@ class VaeNumbers:
             before = channels
         return 2 * (total + 9 * before * 3 * pixels)
 
-    def peak_elements(self, pixels: int) -> int:
-        """Elements of one frame of so many pixels that are alive at the widest moment.
+    def peak_elements(self, latent_pixels: int, latent_frames: int) -> int:
+        """Elements that are alive at the widest moment of decoding latent frames of so many pixels.
 
-        Four tensors of the second stage's channels after the last doubling: measured on `AutoencoderKL`, 8 frames
-        of 256x256 to 1536x1024 held 3.5 to 4.2 of them (infra/benchmarks/h200-latte-1-memory.json).
+        Four tensors of the second stage's channels after the last doubling, of `DECODED_AT_ONCE` frames: measured on
+        `AutoencoderKL`, 8 frames of 256x256 to 1536x1024 held 3.5 to 4.2 of them
+        (infra/benchmarks/h200-latte-1-memory.json).
         """
-        return 4 * self.channels[min(1, len(self.channels) - 1)] * pixels
+        if self.causal:
+            return self.causal.peak_elements(latent_pixels, latent_frames)
+        pixels = self.scale**2 * latent_pixels
+        return min(DECODED_AT_ONCE, latent_frames) * 4 * self.channels[min(1, len(self.channels) - 1)] * pixels
 
     @property
     def parameters(self) -> int:
         """Parameters of encoder and decoder together, nearly: twice the decoder's convolutions."""
+        if self.causal:
+            return 2 * self.causal.parameters
         deepest = self.channels[-1]
         decoder, before = 4 * 9 * deepest**2, deepest
         for channels in reversed(self.channels):

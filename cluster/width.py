@@ -160,13 +160,13 @@ def _shorter(workload: Workload, capacity: Capacity, width: int) -> str:
     numbers, shape = workload.numbers, workload.shape
     if numbers.max_frames is None:
         return ""
-    group = numbers.vae.frame_group
-    low, high = 0, shape.num_frames // group
+    group, lone = numbers.vae.frame_group, numbers.vae.lone_frames
+    low, high = 0, (shape.num_frames - lone) // group
     while low < high:
         middle = (low + high + 1) // 2
-        fits = _fits(workload, replace(shape, num_frames=middle * group), capacity, width)
+        fits = _fits(workload, replace(shape, num_frames=lone + middle * group), capacity, width)
         low, high = (middle, high) if fits else (low, middle - 1)
-    return f"{low * group} frames of {shape.width}x{shape.height}" if low else ""
+    return f"{lone + low * group} frames of {shape.width}x{shape.height}" if low else ""
 
 
 def _fits(workload: Workload, shape: Shape, capacity: Capacity, width: int) -> bool:

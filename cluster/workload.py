@@ -13,10 +13,9 @@ from cluster.pab import Kind
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 
-TIME_CHANNELS = 256
-"""Sinusoids that the time embedding reads (diffusers' `AdaLayerNormSingle`)."""
-DECODED_AT_ONCE = 8
-"""Frames that the engine's decoder takes in one call."""
+EXCHANGING = 14
+"""Tensors of the hidden states' size around a joint attention's exchange: the residual and the normed, then queries,
+keys and values as they are, turned or stacked, as they came and as they are joined. Counted, not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +76,22 @@ class Workload:
         """
         if width == 1:
             return 0
-        tokens = self.branches * self.numbers.num_tokens(self.shape)
-        sites = self.schedule.computed["temporal"] * self.numbers.num_layers * self.numbers.sites.count("temporal")
-        return 2 * sites * tokens * self.numbers.hidden_size * self.element_bytes // width
+        numbers, kind = self.numbers, self.numbers.shared_kind
+        shares, tokens = (4, numbers.sequence(self.shape)) if numbers.joint else (2, numbers.num_tokens(self.shape))
+        sites = self.schedule.computed[kind] * numbers.num_layers * numbers.sites.count(kind)
+        return shares * sites * self.branches * tokens * numbers.hidden_size * self.element_bytes // width
 
     def site(self, kind: Kind, width: int = 1) -> SiteWork:
-        """The work of one site of `kind`; temporal attention has all frames of a share of the patches."""
+        """The work of one site of `kind`.
+
+        Temporal attention has all frames of a share of the patches; joint attention all tokens of a share of the heads.
+        """
         hidden, text = self.numbers.hidden_size, self._text_tokens
         patches, frames = self.numbers.num_patches(self.shape), self.numbers.latent_frames(self.shape)
-        tokens = self.branches * -(-frames // width) * patches
+        tokens = self.branches * self.numbers.rows(self.shape, width)
         square = hidden * hidden
         if kind == "mlp":
-            return SiteWork(projections=4 * self.numbers.mlp_ratio * tokens * square, elements=tokens * hidden)
+            return SiteWork(projections=4 * tokens * hidden * self.numbers.mlp_width, elements=tokens * hidden)
         if kind == "cross":
             text_rows = self.branches * text
             return SiteWork(
@@ -96,6 +99,9 @@ class Workload:
                 core=4 * tokens * text * hidden,
                 elements=tokens * hidden,
             )
+        if self.numbers.joint:
+            core = 4 * self.branches * self.numbers.sequence(self.shape) ** 2 * hidden // width
+            return SiteWork(projections=8 * tokens * square, core=core, elements=tokens * hidden)
         span = patches
         if kind == "temporal":
             tokens, span = self.branches * frames * -(-patches // width), frames
@@ -104,10 +110,10 @@ class Workload:
     def ends(self, width: int = 1) -> SiteWork:
         """A step's work outside the layers: patches in and out, and the time embedding."""
         numbers, hidden = self.numbers, self.numbers.hidden_size
-        tokens = self.branches * -(-numbers.latent_frames(self.shape) // width) * numbers.num_patches(self.shape)
+        tokens = self.branches * numbers.video_rows(self.shape, width)
         patch = numbers.patch_size**2 * numbers.latent_channels
-        time = self.branches * hidden * (TIME_CHANNELS + hidden + 6 * hidden)
-        return SiteWork(projections=2 * (3 * tokens * patch * hidden + time), elements=tokens * hidden)
+        patches = (3 if numbers.learns_variance else 2) * tokens * patch * hidden
+        return SiteWork(projections=2 * (patches + self.branches * numbers.time_parameters), elements=tokens * hidden)
 
     def step(self, step: int, width: int = 1) -> dict[Kind, SiteWork]:
         """The work of `step` by kind, what is broadcast left out; `ends` is apart."""
@@ -136,29 +142,28 @@ class Workload:
     @property
     def text_flops(self) -> int:
         """Operations of encoding the text and projecting it, which every rank does for itself."""
-        hidden = self.numbers.hidden_size
         encoded = self.numbers.text_tokens * self.numbers.text_parameters
-        projected = self._text_tokens * (self.numbers.text_width * hidden + hidden**2)
-        return 2 * self.branches * (encoded + projected)
+        return 2 * self.branches * (encoded + self._text_tokens * self.numbers.text_projection)
 
     def decode_flops(self, width: int = 1) -> int:
         """Operations of decoding rank 0's latent frames."""
-        return self._latent_frames(width) * self.numbers.vae.decode_flops(self._latent_pixels)
+        return self.numbers.vae.decode_flops(self._latent_pixels, self._decoded_frames(width))
 
     def peak_bytes(self, width: int) -> int:
         """The most memory a rank needs: weights, and the larger of denoising with its cache and of decoding.
 
         Denoising holds some 12 tensors of the hidden states' size beside the broadcast cache (the MLP's middle before
-        and after its activation among them; 11.1 to 12.9 measured, infra/benchmarks/h200-latte-1-memory.json). The
-        cache is empty by the time the frames are decoded, 8 at once.
+        and after its activation among them; 11.1 to 12.9 measured, infra/benchmarks/h200-latte-1-memory.json), or
+        `EXCHANGING` of them. The cache is empty by the time the frames are decoded.
         """
-        numbers = self.numbers
-        weights = numbers.parameters + numbers.text_parameters + numbers.vae.parameters
-        hidden = self.site("mlp", width).elements
-        denoise = (4 + 2 * numbers.mlp_ratio) * hidden * self.element_bytes + self.forecast(width).cache_bytes
-        pixels = numbers.vae.scale**2 * self._latent_pixels
-        decode = min(DECODED_AT_ONCE, self._latent_frames(width)) * numbers.vae.peak_elements(pixels)
-        return weights * self.element_bytes + max(denoise, decode * self.element_bytes)
+        numbers, size = self.numbers, self.element_bytes
+        text = numbers.text_parameters + numbers.text_embeddings
+        weights = numbers.parameters + text + numbers.vae.parameters
+        rows = self.branches * numbers.rows(self.shape, width)
+        exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and width > 1 else 0
+        denoise = rows * max(4 * numbers.hidden_size + 2 * numbers.mlp_width, exchanging)
+        decode = numbers.vae.peak_elements(self._latent_pixels, self._decoded_frames(width))
+        return weights * size + max(denoise * size + self.forecast(width).cache_bytes, decode * size)
 
     @property
     def _text_tokens(self) -> int:
@@ -169,5 +174,7 @@ class Workload:
         scale = self.numbers.vae.scale
         return (self.shape.height // scale) * (self.shape.width // scale)
 
-    def _latent_frames(self, width: int) -> int:
-        return -(-self.numbers.latent_frames(self.shape) // width)
+    def _decoded_frames(self, width: int) -> int:
+        """Latent frames that rank 0 decodes: its share, or all of them where a frame hangs on those before it."""
+        frames = self.numbers.latent_frames(self.shape)
+        return frames if self.numbers.vae.causal else -(-frames // width)

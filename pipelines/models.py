@@ -33,6 +33,8 @@ class KnownModel:
     family: str = "latte"
     """Which adapter runs it."""
     description: str = ""
+    pab: str | None = None
+    """The preset of configs/pab that fits it: what its authors or PAB's chose for it."""
     sampling: Mapping[str, Any] = field(default_factory=dict, metadata={"read": _sampling_values})
     """Sampling settings that fit it, for a job that does not say."""
     numbers: ModelNumbers | None = None

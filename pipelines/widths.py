@@ -1,5 +1,6 @@
 """How wide a gang each video gets: one number, or a table of token counts for `auto`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,7 +79,7 @@ class GangConfig:
         width = self._by_tokens(numbers.num_tokens(shape))
         legal = numbers.legal_widths(shape)
         if width not in legal:
-            raise RequestError(f"a gang of {width} cannot share {shape}; its legal widths are {_spell(legal)}")
+            raise RequestError(f"a gang of {width} cannot share {shape}; its legal widths are {spell_widths(legal)}")
         return width
 
     def _by_tokens(self, tokens: int) -> int:
@@ -88,7 +89,8 @@ class GangConfig:
         return next(fits)
 
 
-def _spell(widths: tuple[int, ...]) -> str:
-    if widths and widths == tuple(range(widths[0], widths[-1] + 1)) and len(widths) > 3:
+def spell_widths(widths: Sequence[int]) -> str:
+    """Widths as a person reads them: 1 to 16, or 1, 2, 3, 5."""
+    if len(widths) > 3 and list(widths) == list(range(widths[0], widths[-1] + 1)):
         return f"{widths[0]} to {widths[-1]}"
     return ", ".join(str(width) for width in widths)

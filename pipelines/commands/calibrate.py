@@ -14,6 +14,7 @@ from pipelines.gpus import find_gpu, save_calibration
 from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
 from pipelines.progress import counting
+from pipelines.widths import spell_widths
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -84,7 +85,7 @@ def _check_width(engine: "Engine", shape: Shape, width: int) -> None:
     engine.card.numbers.check(shape)
     legal = engine.card.numbers.legal_widths(shape)
     if width not in legal:
-        raise ConfigError(f"a gang of {width} cannot share {shape}; its legal widths are 1 to {legal[-1]}")
+        raise ConfigError(f"a gang of {width} cannot share {shape}; its legal widths are {spell_widths(legal)}")
 
 
 def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_weights: bool) -> "Engine":

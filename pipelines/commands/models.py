@@ -6,6 +6,7 @@ from cluster.errors import ConfigError
 from cluster.model import ModelNumbers
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.models import KnownModel, known_models, left_out, read_card
+from pipelines.widths import spell_widths
 
 
 def models(as_json: JsonFlag = False, verbose: VerboseFlag = False) -> None:
@@ -29,6 +30,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "path": str(model.folder),
         "family": model.family,
         "description": model.description,
+        "pab": model.pab,
         "kinds": [],
         "widths": [],
     }
@@ -66,7 +68,8 @@ def _spell(entry: dict[str, Any]) -> str:
     return (
         f"{head}\n"
         f"  attention   {', '.join(entry['kinds'])}\n"
-        f"  gang widths {widths[0]} to {widths[-1]}\n"
+        f"  gang widths {spell_widths(widths)}\n"
+        f"  pab         {entry['pab'] or 'none of its own'}\n"
         f"  sizes       {sizes['min_edge']} to {sizes['max_edge']} pixels an edge, in {sizes['multiple_of']}s; "
         f"trained for {sizes['native_edge']}\n"
         f"  frames      {entry['num_frames']}"

@@ -26,7 +26,7 @@ PabOption = Annotated[
     str,
     typer.Option(
         "--pab",
-        help="off, a preset (pab235, pab246, pab357, pab579), a schedule file, "
+        help="off, a preset (pab235, pab246, pab357, pab579, or a model's own), a schedule file, "
         "or spatial=2,temporal=3,cross=6,timesteps=100:800 (or window=0.15:0.85).",
     ),
 ]

@@ -182,6 +182,19 @@ def test_schedule_tells_and_draws_the_table(pabcast: Any, tiny_model: Path, tmp_
     assert "computes in" in err
 
 
+def test_schedule_counts_joint_attention_of_a_model_without_files(pabcast: Any) -> None:
+    code, out, _ = pabcast("schedule", "--model", "cogvideox-5b", "--pab", "cogvideox", "--gang", "4", "--json")
+    assert code == 0
+    contract = json.loads(out)
+    computes = contract["computed"]["spatial"]
+    assert (contract["steps"], computes) == (50, sum(contract["table"]["spatial"]))
+    assert computes < 35
+    assert contract["collectives"]["all_to_all"]["calls"] == 2 * 42 * computes
+    code, _, err = pabcast("schedule", "--model", "cogvideox-5b", "--gang", "5")
+    assert code == 2
+    assert "a gang of 5 cannot share 720x480x49; its legal widths are 1, 2, 3, 4, 6, 8, 12, 16, 24, 48" in err
+
+
 def test_models_lists_where_the_files_are(pabcast: Any) -> None:
     code, out, _ = pabcast("models", "--json")
     assert code == 0

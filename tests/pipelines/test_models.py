@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ConfigError, RequestError
+from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from pipelines.commands.video import one_video
 from pipelines.models import find_model, known_models, left_out, read_card
+from pipelines.pab_text import check_blocks, read_pab
+from pipelines.width_policy import model_numbers, model_timesteps
 
 NAMES = ("num_layers", "num_attention_heads", "attention_head_dim", "in_channels", "video_length", "sample_size")
 NUMBERS: dict[str, object] = dict.fromkeys(NAMES, 1)
@@ -80,3 +83,42 @@ def test_open_sora_plan_has_an_entry_for_each_of_its_numbers_of_frames(
     assert numbers.latent_frames(shape) == latent_frames
     with pytest.raises(RequestError, match=f"videos of {frames} frames"):
         numbers.check(Shape(height=512, width=512, num_frames=frames + 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "billions", "widths", "tokens"),
+    [
+        ("cogvideox-2b", 1.69, (1, 2, 3, 5, 6, 10, 15, 30), 226 + 13 * 30 * 45),
+        ("cogvideox-5b", 5.57, (1, 2, 3, 4, 6, 8, 12, 16, 24, 48), 226 + 13 * 30 * 45),
+        ("wan-2.1-1.3b", 1.42, (1, 2, 3, 4, 6, 12), 21 * 30 * 52),
+        ("wan-2.1-14b", 14.29, (1, 2, 4, 5, 8, 10, 20, 40), 21 * 45 * 80),
+    ],
+)
+def test_models_with_joint_attention_have_their_published_sizes(
+    name: str, billions: float, widths: tuple[int, ...], tokens: int
+) -> None:
+    model = known_models()[name]
+    numbers, sampling = model_numbers(model), model.sampling
+    shape = Shape(height=sampling["height"], width=sampling["width"], num_frames=sampling["num_frames"])
+    numbers.check(shape)
+    assert numbers.parameters / 1e9 == pytest.approx(billions, abs=0.02)
+    assert numbers.legal_widths(shape) == numbers.legal_widths() == widths
+    assert numbers.sequence(shape) == tokens
+    assert numbers.edge_multiple == 16
+    assert numbers.hidden_size % numbers.num_heads == 0
+
+
+def test_every_model_names_a_preset_that_broadcasts_something_in_its_own_timesteps() -> None:
+    for model in known_models().values():
+        assert model.pab is not None, model.id
+        pab, numbers = read_pab(model.pab), model_numbers(model)
+        check_blocks(pab, numbers.num_layers)
+        sampling = model.sampling
+        shape = Shape(height=sampling["height"], width=sampling["width"], num_frames=sampling["num_frames"])
+        computed = BroadcastSchedule.build(pab, model_timesteps(model, sampling["steps"], shape)).computed
+        assert all(computed[kind] < sampling["steps"] for kind in numbers.kinds), model.id
+
+
+def test_pndm_evaluates_open_sora_plan_nine_times_more_than_it_has_steps() -> None:
+    model = known_models()["open-sora-plan-1.1"]
+    assert len(model_timesteps(model, 150, Shape(height=512, width=512, num_frames=65))) == 159

@@ -23,6 +23,13 @@ def test_presets_are_the_papers_ranges_in_lattes_window() -> None:
     assert set(presets()) >= {"off", "pab235", "pab246", "pab357", "pab579"}
 
 
+def test_a_models_own_preset_is_what_the_authors_ship_for_it() -> None:
+    assert read_pab("cogvideox") == PabConfig(spatial=2, timesteps=(100, 850))
+    assert read_pab("wan") == PabConfig(spatial=2, cross=6, timesteps=(100, 800))
+    reuse = MlpReuse(blocks=(0, 1, 2, 3, 4), starts=(864, 788, 676), steps=2)
+    assert read_pab("open-sora") == PabConfig(spatial=2, temporal=4, cross=6, timesteps=(450, 930), mlp=reuse)
+
+
 def test_one_line_of_text_gives_ranges_and_a_window() -> None:
     assert read_pab("spatial=2,temporal=3,cross=6,timesteps=100:800") == PabConfig(
         spatial=2, temporal=3, cross=6, timesteps=(100, 800)

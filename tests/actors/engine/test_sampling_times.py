@@ -1,0 +1,38 @@
+"""The timesteps that planning knows without torch are those of diffusers' schedulers."""
+
+import pytest
+from diffusers import CogVideoXDDIMScheduler, DDIMScheduler, PNDMScheduler, UniPCMultistepScheduler
+
+from cluster.errors import RequestError
+from cluster.sampler import SamplerNumbers
+from cluster.shape import Shape
+
+SHAPE = Shape(height=480, width=832, num_frames=81)
+STEPS = [*range(4, 201), 250, 333, 500, 777, 999, 1000]
+
+
+def flow(shift: float) -> UniPCMultistepScheduler:
+    """As Wan's scheduler_config.json has it."""
+    return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "scheduler"),
+    [
+        (SamplerNumbers(kind="ddim_leading"), DDIMScheduler()),
+        (SamplerNumbers(kind="ddim_trailing"), CogVideoXDDIMScheduler(timestep_spacing="trailing")),
+        (SamplerNumbers(kind="pndm"), PNDMScheduler()),
+        (SamplerNumbers(kind="unipc_flow", flow_shift=3.0), flow(3.0)),
+        (SamplerNumbers(kind="unipc_flow", flow_shift=5.0), flow(5.0)),
+    ],
+    ids=["ddim_leading", "ddim_trailing", "pndm", "unipc_flow-3", "unipc_flow-5"],
+)
+def test_timesteps_are_those_of_diffusers(numbers, scheduler):
+    for steps in STEPS:
+        scheduler.set_timesteps(steps)
+        assert list(numbers.timesteps(steps, SHAPE)) == scheduler.timesteps.tolist(), steps
+
+
+def test_pndm_refuses_fewer_steps_than_it_starts_with():
+    with pytest.raises(RequestError, match="steps is 3; the model's sampler, PNDM, takes 4 or more"):
+        SamplerNumbers(kind="pndm").timesteps(3, SHAPE)
