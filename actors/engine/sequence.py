@@ -30,6 +30,8 @@ class FrameParallel:
 
     def __init__(self, num_frames: int, group: dist.ProcessGroup | None = None) -> None:
         self._collectives = Collectives(group)
+        self.num_frames = num_frames
+        """Of all ranks together."""
         self._frames = spans(num_frames, self.width)
 
     @property
