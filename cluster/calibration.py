@@ -50,9 +50,9 @@ class Calibration:
         rates: dict[Kind, Rate] = {"spatial": self.spatial, "temporal": self.temporal, "cross": self.cross}
         return rates[kind]
 
-    def collective_seconds(self, count: CollectiveCount, width: int) -> float:
-        """Time of collectives on a gang of `width`; of the bytes handed over, (W - 1) / W cross the link."""
-        crossing = count.bytes * (width - 1) / width
+    def collective_seconds(self, count: CollectiveCount, ranks: int | None = None) -> float:
+        """Time of collectives; of the bytes handed over to `ranks`, (P - 1) / P cross the link, and all if None."""
+        crossing = count.bytes if ranks is None else count.bytes * (ranks - 1) / ranks
         return count.calls * self.link_latency_s + crossing / self.link_bytes_per_s
 
 

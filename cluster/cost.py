@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cluster.calibration import Calibration
 from cluster.forecast import Forecast
+from cluster.guidance import Layout
 from cluster.workload import SiteWork, Workload
 
 
@@ -47,13 +48,17 @@ def predict(workload: Workload, width: int, calibration: Calibration) -> Cost:
         width=width,
         text_s=calibration.text_s,
         compute_s=compute,
-        communication_s=sum(
-            calibration.collective_seconds(count, width) for count in (sent.all_to_all, sent.all_gather)
-        ),
+        communication_s=_communication_seconds(sent, workload.layout(width), calibration),
         decode_s=calibration.decode.seconds(decode),
         peak_bytes=workload.peak_bytes(width),
         sent=sent,
     )
+
+
+def _communication_seconds(sent: Forecast, layout: Layout, calibration: Calibration) -> float:
+    """All of a swap crosses the link; of what a rank shares out, its own part does not."""
+    shared = sum(calibration.collective_seconds(count, layout.sharers) for count in (sent.all_to_all, sent.all_gather))
+    return shared + calibration.collective_seconds(sent.swaps)
 
 
 def step_seconds(workload: Workload, step: int, width: int, calibration: Calibration) -> float:

@@ -1,8 +1,8 @@
 """What a video will send and hold, from the schedule alone."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
+from cluster.guidance import Guidance, Layout
 from cluster.model import ModelNumbers
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
@@ -22,6 +22,8 @@ class Forecast:
 
     all_to_all: CollectiveCount = field(default_factory=CollectiveCount)
     all_gather: CollectiveCount = field(default_factory=CollectiveCount)
+    swaps: CollectiveCount = field(default_factory=CollectiveCount)
+    """Predictions that the halves of a gang, each with a guidance branch, hand to each other."""
     cache_bytes: int = 0
     """The most that the broadcast cache holds at once."""
 
@@ -33,7 +35,7 @@ def forecast(
     width: int,
     *,
     guidance_scale: float = 7.5,
-    passes: Literal["batched", "two_pass"] = "batched",
+    guidance: Guidance = "split",
     element_bytes: int = 4,
 ) -> Forecast:
     """Count a model's collectives and cache on a gang of `width`.
@@ -41,20 +43,33 @@ def forecast(
     An attention over what is shared out, temporal or joint, makes two all-to-alls where it computes: of the rank's
     whole share there and back (paper sec. 3.4), or with joint attention of its queries, keys and values there and of
     its heads' output back. The final latents are gathered once. Guidance doubles the bytes, and in two passes the
-    calls instead of the size of each.
+    calls instead of the size of each; split, each half of the gang exchanges those of one branch, and every step ends
+    with a swap of the predictions.
     """
     branches = 2 if guidance_scale > 1 else 1
-    token_bytes = branches * numbers.hidden_size * element_bytes
-    cache_bytes = _peak_outputs(numbers, schedule) * numbers.rows(shape, width) * token_bytes
-    if width == 1:
-        return Forecast(cache_bytes=cache_bytes)
+    layout = Layout.of(guidance, branches, width)
+    sharers, token_bytes = layout.sharers, layout.branches * numbers.hidden_size * element_bytes
+    row_bytes = layout.branches * _kept_bytes(numbers, schedule, element_bytes)
+    cache_bytes = _peak_outputs(numbers, schedule) * numbers.rows(shape, sharers) * row_bytes
+    part = _latent_elements(numbers, shape, sharers) * element_bytes
+    swaps = CollectiveCount()
+    if layout.splits(width):
+        swaps = CollectiveCount(calls=schedule.num_steps, bytes=schedule.num_steps * part)
+    if sharers == 1:
+        return Forecast(swaps=swaps, cache_bytes=cache_bytes)
     sites = schedule.computed[numbers.shared_kind] * numbers.num_layers
-    calls = 2 * sites * (branches if passes == "two_pass" else 1)
+    calls = 2 * sites * (branches if guidance == "two_pass" else 1)
     return Forecast(
-        all_to_all=CollectiveCount(calls=calls, bytes=sites * _exchanged_bytes(numbers, shape, width, token_bytes)),
-        all_gather=CollectiveCount(calls=1, bytes=_gathered_elements(numbers, shape, width) * element_bytes),
+        all_to_all=CollectiveCount(calls=calls, bytes=sites * _exchanged_bytes(numbers, shape, sharers, token_bytes)),
+        all_gather=CollectiveCount(calls=1, bytes=part),
+        swaps=swaps,
         cache_bytes=cache_bytes,
     )
+
+
+def _kept_bytes(numbers: ModelNumbers, schedule: BroadcastSchedule, element_bytes: int) -> int:
+    """What the cache keeps of a token of one branch; in 8 bits, with a float32 scale."""
+    return numbers.hidden_size + 4 if schedule.cache_dtype == "fp8" else numbers.hidden_size * element_bytes
 
 
 def _exchanged_bytes(numbers: ModelNumbers, shape: Shape, width: int, token_bytes: int) -> int:
@@ -66,7 +81,7 @@ def _exchanged_bytes(numbers: ModelNumbers, shape: Shape, width: int, token_byte
     return (rows + back) * token_bytes
 
 
-def _gathered_elements(numbers: ModelNumbers, shape: Shape, width: int) -> int:
+def _latent_elements(numbers: ModelNumbers, shape: Shape, width: int) -> int:
     """Elements of rank 0's share of the final latents."""
     if numbers.joint:
         return numbers.video_rows(shape, width) * numbers.latent_channels * numbers.patch_size**2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cluster.forecast import Forecast, forecast
+from cluster.guidance import Guidance, Layout
 from cluster.model import ModelNumbers
 from cluster.pab import Kind
 from cluster.schedule import BroadcastSchedule
@@ -53,10 +54,16 @@ class Workload:
     shape: Shape
     schedule: BroadcastSchedule
     branches: Literal[1, 2] = 2
-    """Guidance branches, in one batch."""
+    """Guidance branches."""
+    guidance: Guidance = "split"
+    """How they share a gang."""
     element_bytes: int = 2
     prompt_tokens: int | None = None
     """Tokens of the longer prompt, that cross attention reads; None for as many as the model takes."""
+
+    def layout(self, width: int) -> Layout:
+        """How a gang of `width` shares the branches."""
+        return Layout.of(self.guidance, self.branches, width)
 
     def forecast(self, width: int) -> Forecast:
         """What is sent and held on a gang of `width`."""
@@ -66,6 +73,7 @@ class Workload:
             self.schedule,
             width,
             guidance_scale=2.0 if self.branches == 2 else 1.0,
+            guidance=self.guidance,
             element_bytes=self.element_bytes,
         )
 
@@ -74,46 +82,48 @@ class Workload:
 
         Ranks whose shares are uneven hand over unequal amounts; `forecast` has those of rank 0.
         """
-        if width == 1:
+        layout = self.layout(width)
+        if layout.sharers == 1:
             return 0
         numbers, kind = self.numbers, self.numbers.shared_kind
         shares, tokens = (4, numbers.sequence(self.shape)) if numbers.joint else (2, numbers.num_tokens(self.shape))
         sites = self.schedule.computed[kind] * numbers.num_layers * numbers.sites.count(kind)
-        return shares * sites * self.branches * tokens * numbers.hidden_size * self.element_bytes // width
+        tokens *= layout.branches
+        return shares * sites * tokens * numbers.hidden_size * self.element_bytes // layout.sharers
 
     def site(self, kind: Kind, width: int = 1) -> SiteWork:
         """The work of one site of `kind`.
 
         Temporal attention has all frames of a share of the patches; joint attention all tokens of a share of the heads.
         """
-        hidden, text = self.numbers.hidden_size, self._text_tokens
+        hidden, text, layout = self.numbers.hidden_size, self._text_tokens, self.layout(width)
         patches, frames = self.numbers.num_patches(self.shape), self.numbers.latent_frames(self.shape)
-        tokens = self.branches * self.numbers.rows(self.shape, width)
+        tokens = layout.branches * self.numbers.rows(self.shape, layout.sharers)
         square = hidden * hidden
         if kind == "mlp":
             return SiteWork(projections=4 * tokens * hidden * self.numbers.mlp_width, elements=tokens * hidden)
         if kind == "cross":
-            text_rows = self.branches * text
+            text_rows = layout.branches * text
             return SiteWork(
                 projections=4 * (tokens + text_rows) * square,
                 core=4 * tokens * text * hidden,
                 elements=tokens * hidden,
             )
         if self.numbers.joint:
-            core = 4 * self.branches * self.numbers.sequence(self.shape) ** 2 * hidden // width
+            core = 4 * layout.branches * self.numbers.sequence(self.shape) ** 2 * hidden // layout.sharers
             return SiteWork(projections=8 * tokens * square, core=core, elements=tokens * hidden)
         span = patches
         if kind == "temporal":
-            tokens, span = self.branches * frames * -(-patches // width), frames
+            tokens, span = layout.branches * frames * -(-patches // layout.sharers), frames
         return SiteWork(projections=8 * tokens * square, core=4 * tokens * span * hidden, elements=tokens * hidden)
 
     def ends(self, width: int = 1) -> SiteWork:
         """A step's work outside the layers: patches in and out, and the time embedding."""
-        numbers, hidden = self.numbers, self.numbers.hidden_size
-        tokens = self.branches * numbers.video_rows(self.shape, width)
+        numbers, hidden, layout = self.numbers, self.numbers.hidden_size, self.layout(width)
+        tokens = layout.branches * numbers.video_rows(self.shape, layout.sharers)
         patch = numbers.patch_size**2 * numbers.latent_channels
         patches = (3 if numbers.learns_variance else 2) * tokens * patch * hidden
-        return SiteWork(projections=2 * (patches + self.branches * numbers.time_parameters), elements=tokens * hidden)
+        return SiteWork(projections=2 * (patches + layout.branches * numbers.time_parameters), elements=tokens * hidden)
 
     def step(self, step: int, width: int = 1) -> dict[Kind, SiteWork]:
         """The work of `step` by kind, what is broadcast left out; `ends` is apart."""
@@ -159,8 +169,9 @@ class Workload:
         numbers, size = self.numbers, self.element_bytes
         text = numbers.text_parameters + numbers.text_embeddings
         weights = numbers.parameters + text + numbers.vae.parameters
-        rows = self.branches * numbers.rows(self.shape, width)
-        exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and width > 1 else 0
+        layout = self.layout(width)
+        rows = layout.branches * numbers.rows(self.shape, layout.sharers)
+        exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and layout.sharers > 1 else 0
         denoise = rows * max(4 * numbers.hidden_size + 2 * numbers.mlp_width, exchanging)
         decode = numbers.vae.peak_elements(self._latent_pixels, self._decoded_frames(width))
         return weights * size + max(denoise * size + self.forecast(width).cache_bytes, decode * size)

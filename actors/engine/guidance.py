@@ -11,7 +11,7 @@ import torch.distributed as dist
 from actors.engine.cache import BroadcastCache
 from actors.engine.families.family import Denoiser
 from actors.engine.parallel import SequenceParallel
-from cluster.guidance import Guidance, splits
+from cluster.guidance import Guidance, Layout
 from cluster.schedule import BroadcastSchedule
 
 
@@ -58,7 +58,7 @@ class GuidedDenoiser:
     ) -> "GuidedDenoiser":
         """Text features are (1, L, K); without `negative_text` there is no guidance. It predicts `in_float32`."""
         texts = [part for part in (negative_text, text) if part is not None]
-        split = group is not None and splits(guidance, len(texts), group.size())
+        split = group is not None and Layout.of(guidance, len(texts), group.size()).splits(group.size())
         if split and group is not None:
             half = group.rank() // (group.size() // 2)
             texts = [texts[half]]

@@ -32,6 +32,8 @@ class FrameParallel:
 
     def __init__(self, num_frames: int, group: dist.ProcessGroup | None = None, *, halves: bool = False) -> None:
         self.collectives = Collectives(group, halves=halves)
+        self.num_frames = num_frames
+        """Of all ranks together."""
         self._frames = spans(num_frames, self.collectives.width)
 
     @property

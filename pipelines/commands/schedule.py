@@ -59,7 +59,7 @@ def schedule(
         table,
         gang,
         guidance_scale=request.guidance_scale,
-        passes=passes,
+        guidance=passes,
         element_bytes=element_bytes,
     )
     title = f"{video.model.id}, {request.shape}, {request.steps} steps, {pab}, gang {gang}"
@@ -80,7 +80,7 @@ def _contract(table: BroadcastSchedule, predicted: Forecast, video: OneVideo, ga
         "steps": table.num_steps,
         "gang": gang,
         "pab": video.request.pab.text(),
-        "collectives": {"all_to_all": asdict(predicted.all_to_all), "all_gather": asdict(predicted.all_gather)},
+        "collectives": {name: asdict(getattr(predicted, name)) for name in ("all_to_all", "all_gather", "swaps")},
         "computed": table.computed,
         "cache_bytes": predicted.cache_bytes,
         "timesteps": list(table.timesteps),
@@ -91,9 +91,14 @@ def _contract(table: BroadcastSchedule, predicted: Forecast, video: OneVideo, ga
 def _spell_forecast(predicted: Forecast) -> str:
     sent = [
         f"{name}: {count.calls} calls, {spell_bytes(count.bytes)}"
-        for name, count in (("all-to-all", predicted.all_to_all), ("all-gather", predicted.all_gather))
+        for name, count in (
+            ("all-to-all", predicted.all_to_all),
+            ("all-gather", predicted.all_gather),
+            ("guidance swaps", predicted.swaps),
+        )
+        if count.calls
     ]
-    return f"rank 0 hands over {'; '.join(sent)}; its cache holds {spell_bytes(predicted.cache_bytes)} at most"
+    return f"rank 0 hands over {'; '.join(sent) or 'nothing'}; its cache holds {spell_bytes(predicted.cache_bytes)} at most"
 
 
 def _draw(table: BroadcastSchedule, video: OneVideo, title: str, plot: Path) -> None:

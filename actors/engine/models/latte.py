@@ -4,7 +4,6 @@ Shapes: B batch (guidance branches), T frames of this rank, S patches of a frame
 C latent channels, h and w latent height and width.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ import torch.distributed as dist
 from diffusers import LatteTransformer3DModel
 
 from actors.engine.cache import BroadcastCache
+from actors.engine.models.sites import LayerSites
 from actors.engine.sequence import FrameParallel
 
 
@@ -64,37 +64,19 @@ class LatteDenoiser:
         )
         blocks = zip(model.transformer_blocks, model.temporal_transformer_blocks, strict=True)
         for layer, (spatial, temporal) in enumerate(blocks):
-            site = _Sites(cache, layer, step)
+            site = LayerSites(cache, layer, step, "spatial")
             x_BTSD = _spatial_block(spatial, x_BTSD, text_BLD, modulation_B6D, site)
             if layer == 0:
                 x_BTSD = x_BTSD + model.temp_pos_embed[:, parallel.frames, None].to(x_BTSD.dtype)
+            site = LayerSites(cache, layer, step, "temporal")
             x_BTSD = _temporal_block(temporal, x_BTSD, modulation_B6D, site, parallel)
         shift, scale = (model.scale_shift_table[None] + embedded_BD[:, None])[:, :, None, None].unbind(1)
         x_BTSD = model.proj_out(model.norm_out(x_BTSD) * (1 + scale) + shift)
         return _unpatchify(x_BTSD, grid, model.config.patch_size)[:, :channels]
 
 
-class _Sites:
-    """The sites of one layer at one step."""
-
-    def __init__(self, cache: BroadcastCache, layer: int, step: int) -> None:
-        self._cache, self._layer, self._step = cache, layer, step
-
-    def spatial(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return self._cache.output("spatial", self._layer, self._step, compute)
-
-    def temporal(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return self._cache.output("temporal", self._layer, self._step, compute)
-
-    def cross(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return self._cache.output("cross", self._layer, self._step, compute)
-
-    def mlp(self, name: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return self._cache.output("mlp", self._layer, self._step, compute, name)
-
-
 def _spatial_block(
-    block: Any, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, modulation_B6D: torch.Tensor, site: _Sites
+    block: Any, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, modulation_B6D: torch.Tensor, site: LayerSites
 ) -> torch.Tensor:
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
     batch, frames, patches, _ = x_BTSD.shape
@@ -103,19 +85,19 @@ def _spatial_block(
         normed = block.norm1(x_BTSD) * (1 + scale) + shift
         return block.attn1(normed.flatten(0, 1)).unflatten(0, (batch, frames))
 
-    x_BTSD = x_BTSD + gate * site.spatial(spatial)
+    x_BTSD = x_BTSD + gate * site("spatial", spatial)
 
     def cross() -> torch.Tensor:
         # A token reads the same text whatever its frame: the frames are one long query, text is projected once.
         return block.attn2(x_BTSD.flatten(1, 2), encoder_hidden_states=text_BLD).unflatten(1, (frames, patches))
 
-    x_BTSD = x_BTSD + site.cross(cross)
-    mlp = site.mlp("spatial", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
+    x_BTSD = x_BTSD + site("cross", cross)
+    mlp = site("mlp", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
     return x_BTSD + gate_mlp * mlp
 
 
 def _temporal_block(
-    block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, site: _Sites, parallel: FrameParallel
+    block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, site: LayerSites, parallel: FrameParallel
 ) -> torch.Tensor:
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
     batch, _, patches, _ = x_BTSD.shape
@@ -126,8 +108,8 @@ def _temporal_block(
         output = block.attn1(normed.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, mine))
         return parallel.to_frames(output.transpose(1, 2), patches)
 
-    x_BTSD = x_BTSD + gate * site.temporal(temporal)
-    mlp = site.mlp("temporal", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
+    x_BTSD = x_BTSD + gate * site("temporal", temporal)
+    mlp = site("mlp", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
     return x_BTSD + gate_mlp * mlp
 
 

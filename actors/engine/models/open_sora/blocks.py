@@ -5,7 +5,7 @@ N sequences of M tokens, Q tokens that ask.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from diffusers.models.embeddings import apply_rotary_emb
@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from actors.engine.models.open_sora.embeddings import Mlp, Rotation
+from cluster.pab import Kind
 
 _EPS = 1e-6
 
@@ -79,6 +80,9 @@ class Block(nn.Module, ABC):
     a caller that broadcasts or shares out frames does so itself, around the sites.
     """
 
+    kind: ClassVar[Kind]
+    """Of its self-attention."""
+
     def __init__(self, hidden_size: int, num_heads: int, mlp_ratio: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(hidden_size, eps=_EPS, elementwise_affine=False)
@@ -129,6 +133,8 @@ class Block(nn.Module, ABC):
 class SpatialBlock(Block):
     """Self-attention among the patches of a frame."""
 
+    kind: ClassVar[Kind] = "spatial"
+
     def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Each frame alone; frames are not turned."""
         return self.attn(x_BTSD.flatten(0, 1)).unflatten(0, x_BTSD.shape[:2])
@@ -136,6 +142,8 @@ class SpatialBlock(Block):
 
 class TemporalBlock(Block):
     """Self-attention among the frames of a patch."""
+
+    kind: ClassVar[Kind] = "temporal"
 
     def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Each patch alone, over all T frames that `rotation` has."""

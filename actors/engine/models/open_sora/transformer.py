@@ -9,7 +9,7 @@ C latent channels, h and w latent height and width.
 from collections.abc import Sequence
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
+from diffusers import ConfigMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn.functional import pad
@@ -21,14 +21,14 @@ from actors.engine.models.open_sora.embeddings import (
     RotaryEmbedding,
     position_embedding,
 )
+from actors.engine.models.published import PublishedModel
 
 
-class OpenSoraTransformer3DModel(ModelMixin, ConfigMixin):
+class OpenSoraTransformer3DModel(PublishedModel, ConfigMixin):
     """Predicts the velocity from noise to data of a latent video.
 
-    Layer i is spatial block i, then temporal block i. `forward` runs all of it. A caller with a cache and a share
-    of the frames goes the same way by hand: `project_text` once a run; `condition`, `embed`, `rope` and `finish`
-    once a step; the sites of `spatial_blocks` and `temporal_blocks` between. All but `attend` of the temporal
+    Layer i is spatial block i, then temporal block i. `forward` runs all of it, every site computed;
+    `OpenSoraDenoiser` goes the same way with a cache and a share of the frames. All but `attend` of the temporal
     blocks works on a frame alone.
     """
 

@@ -8,17 +8,18 @@ Shapes: B batch, T frames, t latent frames, Z latent channels, H and W pixels, h
 from collections.abc import Callable, Sequence
 
 import torch
-from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
+from diffusers import AutoencoderKL, ConfigMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 
 from actors.engine.models.open_sora.temporal_vae import TIME_SCALE, TemporalVae
+from actors.engine.models.published import PublishedModel
 
 _IMAGE_SCALE = 0.18215
 """What the latents of the image VAE are multiplied by; the temporal VAE was trained with this, not with SDXL's."""
 
 
-class AutoencoderKLOpenSora(ModelMixin, ConfigMixin):
+class AutoencoderKLOpenSora(PublishedModel, ConfigMixin):
     """Videos to latents of mean 0 and deviation 1, and back.
 
     Groups of `frame_group` frames know nothing of each other, so whole groups can be decoded apart: 17 frames are 5

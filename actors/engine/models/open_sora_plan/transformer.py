@@ -8,7 +8,7 @@ from diffusers import LatteTransformer3DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import get_1d_sincos_pos_embed_from_grid
 
-from actors.engine.models.open_sora_plan.published import PublishedModel
+from actors.engine.models.published import PublishedModel
 
 _LATTE_FRAMES = 16
 
@@ -33,8 +33,8 @@ class OpenSoraPlanTransformer3DModel(PublishedModel, LatteTransformer3DModel):
         "patch_size_t": 1,
         "use_rope": False,
     }
-    # The caption that training puts in the place of a dropped one; the forward does not read it.
-    _keys_to_ignore_on_load_unexpected: ClassVar[Sequence[str]] = (r"^caption_projection\.y_embedding$",)
+    # The caption that training puts in the place of a dropped one.
+    training_keys: ClassVar[Sequence[str]] = ("caption_projection.y_embedding",)
 
     @register_to_config
     def __init__(

@@ -10,16 +10,15 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
-from diffusers.models.modeling_utils import ModelMixin
 
 from actors.engine.models.open_sora_plan.decoder import Decoder
 from actors.engine.models.open_sora_plan.encoder import Encoder
 from actors.engine.models.open_sora_plan.layers import CausalConv3d
-from actors.engine.models.open_sora_plan.published import PublishedModel
 from actors.engine.models.open_sora_plan.tiling import Tiling
+from actors.engine.models.published import PublishedModel
 
 
-class AutoencoderKLOpenSoraPlan(PublishedModel, ModelMixin, AutoencoderMixin, ConfigMixin):
+class AutoencoderKLOpenSoraPlan(PublishedModel, AutoencoderMixin, ConfigMixin):
     """4T - 3 frames of 8h x 8w pixels in -1..1, to and from T latent frames of h x w; the first stands for itself.
 
     Its norms are over all frames of a video, so a part of the frames does not decode to that part of the video.
@@ -47,7 +46,7 @@ class AutoencoderKLOpenSoraPlan(PublishedModel, ModelMixin, AutoencoderMixin, Co
         "q_conv": "CausalConv3d",
     }
     # The discriminator and the perceptual loss it was trained with are in the same file.
-    _keys_to_ignore_on_load_unexpected: ClassVar[Sequence[str]] = (r"^loss\.",)
+    training_keys: ClassVar[Sequence[str]] = ("loss.",)
 
     @register_to_config
     def __init__(

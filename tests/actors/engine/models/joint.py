@@ -4,22 +4,20 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from diffusers import CogVideoXTransformer3DModel, WanTransformer3DModel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from actors.engine.cache import BroadcastCache
 from actors.engine.models.cogvideox import CogVideoXDenoiser
 from actors.engine.models.wan import WanDenoiser
-from cluster.forecast import CollectiveCount
 from cluster.pab import MlpReuse, PabConfig
 from cluster.schedule import BroadcastSchedule
+from tests.actors.engine.models import gangs
+from tests.actors.engine.models.gangs import Collectives, Run
 
 TIMES = (999.0, 850.0, 700.0, 550.0, 400.0, 250.0, 100.0)
 HEADS, LAYERS = 12, 2
@@ -29,18 +27,6 @@ PABS = {
     "pab": PabConfig(spatial=2, cross=3, timesteps=(150, 900)),
     "mlp": PabConfig(spatial=3, cross=2, window=(0.1, 0.9), mlp=MlpReuse(blocks=(1,), starts=(700,), steps=2)),
 }
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run gave rank 0."""
-
-    latents: torch.Tensor
-    all_to_all: CollectiveCount
-    all_gather: CollectiveCount
-    cache_peak_bytes: int
-    collectives: list[int]
-    """Collectives of each step that reached torch's dispatcher, whoever called them."""
 
 
 def cogvideox(*, rotary: bool) -> CogVideoXTransformer3DModel:
@@ -121,7 +107,7 @@ def run(
     cache, text_BLD = BroadcastCache(schedule(pab)), denoiser.project_text(texts())
     parallel = denoiser.share_out(latents_1CThw, text_BLD, group)
     x_1nV, seen = parallel.share(latents_1CThw), [0]
-    with _Collectives() as calls:
+    with Collectives() as calls:
         for step, time in enumerate(TIMES):
             pair = x_1nV.expand(2, -1, -1)
             timestep = torch.tensor(time)
@@ -134,45 +120,10 @@ def run(
     return Run(latents, parallel.collectives.all_to_all, parallel.collectives.all_gather, cache.peak_bytes, per_step)
 
 
-def run_gangs(names: Sequence[str], widths: Sequence[int], folder: Path) -> dict[tuple[str, str, int], Run]:
-    """Run every model and schedule on gangs of processes over gloo; every rank must end with the same latents."""
-    processes = max(widths)
-    context = mp.spawn(_rank, (processes, tuple(names), tuple(widths), str(folder)), nprocs=processes, join=False)
-    while not context.join(timeout=120):
-        pass
-    return torch.load(folder / "runs.pt", weights_only=False)
+def run_gangs(names: Sequence[str], widths: Sequence[int], folder: Path) -> dict[gangs.Case, Run]:
+    """Run every model and schedule on gangs of every width."""
+    return gangs.run_gangs(list(product(names, PABS, widths)), _run_named, folder)
 
 
-def _rank(rank: int, world: int, names: Sequence[str], widths: Sequence[int], folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-    groups = {width: dist.new_group(list(range(width))) for width in widths}
-    runs = {}
-    for name in names:
-        denoiser = DENOISERS[name]()
-        for width in widths:
-            dist.barrier()
-            for pab in PABS if rank < width else ():
-                runs[name, pab, width] = _on_every_rank(run(denoiser, noise(name), pab, groups[width]), groups[width])
-    if rank == 0:
-        torch.save(runs, f"{folder}/runs.pt")
-    dist.destroy_process_group()
-
-
-def _on_every_rank(mine: Run, group: dist.ProcessGroup) -> Run:
-    first = mine.latents.contiguous()
-    dist.broadcast(first, group=group, group_src=0)
-    assert torch.equal(first, mine.latents)
-    return mine
-
-
-class _Collectives(TorchDispatchMode):
-    """Counts the collectives that reach torch's dispatcher; knows nothing of what the code counts itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.seen += func.namespace == "c10d"
-        return func(*args, **(kwargs or {}))
+def _run_named(name: str, pab: str, group: dist.ProcessGroup) -> Run:
+    return run(DENOISERS[name](), noise(name), pab, group)

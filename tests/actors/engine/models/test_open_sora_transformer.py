@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from actors.engine.models.open_sora import OpenSoraTransformer3DModel, load_published
+from actors.engine.models.open_sora import OpenSoraTransformer3DModel
 from tests.actors.engine.models.published import golden, published_folder
 
 SIZE = {"height": 384, "width": 640}
@@ -11,7 +11,7 @@ SIZE = {"height": 384, "width": 640}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return load_published(OpenSoraTransformer3DModel, published_folder(tmp_path_factory.mktemp("stdit"), "transformer"))
+    return OpenSoraTransformer3DModel.from_published(published_folder(tmp_path_factory.mktemp("stdit"), "transformer"))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_token_stays_in_one_piece_from_layer_to_layer(model, stored):
 
 
 def test_weights_in_bfloat16_take_float32_latents_and_round_the_timestep_as_in_training(tmp_path, model, stored):
-    narrow = load_published(OpenSoraTransformer3DModel, published_folder(tmp_path, "transformer"), torch.bfloat16)
+    narrow = OpenSoraTransformer3DModel.from_published(published_folder(tmp_path, "transformer"), torch.bfloat16)
     ours = predict(narrow, stored | {"text": stored["text"].bfloat16()})
     rounded = predict(model, stored | {"timestep": torch.tensor([640.0, 203.0])})
     assert ours.dtype == torch.float32

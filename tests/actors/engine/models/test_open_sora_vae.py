@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from actors.engine.models.open_sora import AutoencoderKLOpenSora, load_published
+from actors.engine.models.open_sora import AutoencoderKLOpenSora
 from tests.actors.engine.models.published import golden, published_folder
 
 
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory):
-    model = load_published(AutoencoderKLOpenSora, published_folder(tmp_path_factory.mktemp("vae"), "vae"))
+    model = AutoencoderKLOpenSora.from_published(published_folder(tmp_path_factory.mktemp("vae"), "vae"))
     return model.requires_grad_(False)
 
 

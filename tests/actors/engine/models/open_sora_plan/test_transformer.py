@@ -17,7 +17,7 @@ UNREAD_CAPTION = 120 * 4096
 @pytest.mark.parametrize("case", CASES)
 def test_the_forward_equals_the_authors(tmp_path, case):
     theirs = golden(case)
-    model = OpenSoraPlanTransformer3DModel.from_pretrained(save_published(tmp_path, case))
+    model = OpenSoraPlanTransformer3DModel.from_published(save_published(tmp_path, case))
     with torch.no_grad():
         ours = model(theirs["latents"], timestep=theirs["timestep"], encoder_hidden_states=theirs["text"]).sample
     assert error(ours, theirs["output"]) < 1e-5
@@ -26,7 +26,7 @@ def test_the_forward_equals_the_authors(tmp_path, case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_denoiser_of_latte_drives_it_site_by_site(tmp_path, case):
     theirs = golden(case)
-    model = OpenSoraPlanTransformer3DModel.from_pretrained(save_published(tmp_path, case))
+    model = OpenSoraPlanTransformer3DModel.from_published(save_published(tmp_path, case))
     denoiser = LatteDenoiser(model)
     cache = BroadcastCache(BroadcastSchedule.build(PabConfig(), [1]))
     for index, timestep in enumerate(theirs["timestep"]):
@@ -44,7 +44,7 @@ def test_the_denoiser_of_latte_drives_it_site_by_site(tmp_path, case):
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path):
-    model = OpenSoraPlanTransformer3DModel.from_pretrained(save_published(tmp_path, "transformer-56"))
+    model = OpenSoraPlanTransformer3DModel.from_published(save_published(tmp_path, "transformer-56"))
     model.save_pretrained(tmp_path / "again")
     again = OpenSoraPlanTransformer3DModel.from_pretrained(tmp_path / "again")
     assert again.config.sample_size == model.config.sample_size == 128

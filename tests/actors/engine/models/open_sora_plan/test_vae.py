@@ -13,7 +13,7 @@ LOSS_PARAMETERS = 14_716_160 + 4_667_521
 
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory):
-    return AutoencoderKLOpenSoraPlan.from_pretrained(save_published(tmp_path_factory.mktemp("vae"), "vae"))
+    return AutoencoderKLOpenSoraPlan.from_published(save_published(tmp_path_factory.mktemp("vae"), "vae"))
 
 
 @pytest.mark.parametrize(("latents", "pixels"), [("latents", "decoded"), ("image", "picture")])
