@@ -56,6 +56,11 @@ def _held(work: Workload, pab: PabConfig, kinds: Sequence[Kind]) -> int:
 
 def _only(work: Workload, pab: PabConfig, kinds: Sequence[Kind]) -> Workload:
     """The same run with only `kinds` broadcast."""
-    ranges = {kind: getattr(pab, kind) if kind in kinds else 1 for kind in ("spatial", "temporal", "cross")}
-    fewer = replace(pab, **ranges, mlp=pab.mlp if "mlp" in kinds else None)
+    fewer = replace(
+        pab,
+        spatial=pab.spatial if "spatial" in kinds else 1,
+        temporal=pab.temporal if "temporal" in kinds else 1,
+        cross=pab.cross if "cross" in kinds else 1,
+        mlp=pab.mlp if "mlp" in kinds else None,
+    )
     return replace(work, schedule=BroadcastSchedule.build(fewer, work.schedule.timesteps))

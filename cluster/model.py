@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from cluster.errors import RequestError
+from cluster.guidance import Guidance, Layout
 from cluster.pab import KINDS, Kind
 from cluster.shape import Shape
 from cluster.vae import VaeNumbers
@@ -155,7 +156,7 @@ class ModelNumbers:
         return max(0, self.rows(shape, width) - self.joined_text)
 
     def legal_widths(self, shape: Shape | None = None) -> tuple[int, ...]:
-        """Gang widths for `shape` (for the smallest one if None).
+        """How many ranks may share out the tokens of `shape` (of the smallest one if None).
 
         Every rank holds a frame and a patch, or with joint attention as many heads as the others and a token.
         """
@@ -164,6 +165,14 @@ class ModelNumbers:
             widths = range(1, min(self.num_heads, self.sequence(smallest)) + 1)
             return tuple(width for width in widths if self.num_heads % width == 0)
         return tuple(range(1, min(self.latent_frames(smallest), self.num_patches(smallest)) + 1))
+
+    def gang_widths(
+        self, shape: Shape | None = None, branches: int = 2, guidance: Guidance = "split"
+    ) -> tuple[int, ...]:
+        """Widths of gangs that can make `shape` with so many guidance branches: their ranks, or those of a half."""
+        legal = self.legal_widths(shape)
+        widths = range(1, 2 * legal[-1] + 1)
+        return tuple(width for width in widths if Layout.of(guidance, branches, width).sharers in legal)
 
     def check(self, shape: Shape) -> None:
         """Raise `RequestError` if the model cannot make `shape`."""

@@ -56,7 +56,7 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
     Raises:
         RequestError: no width fits; says what it would take and what would fit.
     """
-    legal = [width for width in workload.numbers.legal_widths(workload.shape) if width <= capacity.workers]
+    legal = [width for width in workload.gang_widths if width <= capacity.workers]
     costs = {width: predict(workload, width, calibration) for width in legal}
     rejected = {
         width: f"needs {_gb(cost.peak_bytes)} of {_gb(capacity.usable_bytes)} a GPU"
@@ -81,7 +81,7 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
 
 def check_memory(workload: Workload, width: int, capacity: Capacity) -> None:
     """Raise `RequestError` with the arithmetic if a gang of `width` cannot hold such a video."""
-    needed, legal = workload.peak_bytes(width), workload.numbers.legal_widths(workload.shape)
+    needed, legal = workload.peak_bytes(width), workload.gang_widths
     if needed <= capacity.usable_bytes:
         return
     enough = next((wider for wider in legal if workload.peak_bytes(wider) <= capacity.usable_bytes), None)
@@ -170,8 +170,9 @@ def _shorter(workload: Workload, capacity: Capacity, width: int) -> str:
 
 
 def _fits(workload: Workload, shape: Shape, capacity: Capacity, width: int) -> bool:
-    widest = min(width, workload.numbers.legal_widths(shape)[-1])
-    return replace(workload, shape=shape).peak_bytes(widest) <= capacity.usable_bytes
+    other = replace(workload, shape=shape)
+    widest = max(legal for legal in other.gang_widths if legal <= width)
+    return other.peak_bytes(widest) <= capacity.usable_bytes
 
 
 def _gb(count: int) -> str:

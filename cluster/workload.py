@@ -61,6 +61,11 @@ class Workload:
     prompt_tokens: int | None = None
     """Tokens of the longer prompt, that cross attention reads; None for as many as the model takes."""
 
+    @property
+    def gang_widths(self) -> tuple[int, ...]:
+        """Widths of gangs that can make it."""
+        return self.numbers.gang_widths(self.shape, self.branches, self.guidance)
+
     def layout(self, width: int) -> Layout:
         """How a gang of `width` shares the branches."""
         return Layout.of(self.guidance, self.branches, width)

@@ -44,14 +44,7 @@ class Mix:
             raise ConfigError(f"--videos is {videos}; it must be 1 or more")
         config = make_config({**values, "input": {"path": "-"}, "output": {"uri": "-"}, "gang": {"width": "auto"}})
         card = read_card(find_model(config.model.id))
-        defaults = RowDefaults(
-            sampling=config.sampling,
-            model=config.model.id,
-            model_revision=card.revision,
-            pab=config.pab,
-            numbers=card.numbers,
-            gang=config.gang,
-        )
+        defaults = RowDefaults.of(config, card.numbers, card.revision)
         turns = zip(range(videos), itertools.cycle(sizes), strict=False)
         requests = tuple(_request(number, size, defaults) for number, size in turns)
         policy = WidthPolicy.of(config, card.numbers, config.cluster.widest_gang)

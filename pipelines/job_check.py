@@ -29,15 +29,7 @@ class CheckedJob:
     @property
     def defaults(self) -> RowDefaults:
         """What its rows do not say."""
-        config = self.config
-        return RowDefaults(
-            sampling=config.sampling,
-            model=config.model.id,
-            model_revision=self.card.revision,
-            pab=config.pab,
-            numbers=self.card.numbers,
-            gang=config.gang,
-        )
+        return RowDefaults.of(self.config, self.card.numbers, self.card.revision)
 
 
 def check_job(config: JobConfig) -> CheckedJob:
@@ -52,7 +44,7 @@ def check_job(config: JobConfig) -> CheckedJob:
     sampling = config.sampling
     shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
     try:
-        check_shape(shape, card.numbers, config.gang)
+        check_shape(shape, 2 if sampling.guidance_scale > 1 else 1, RowDefaults.of(config, card.numbers))
     except RequestError as error:
         raise ConfigError(f"sampling: {error}") from error
     check_blocks(config.pab, card.numbers.num_layers)

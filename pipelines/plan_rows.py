@@ -17,14 +17,7 @@ def planned_requests(config: JobConfig, found: InputInfo | None = None) -> Itera
     from pipelines.prompt_source import PromptSource
 
     found = found or check_input(config.input.path)
-    defaults = RowDefaults(
-        sampling=config.sampling,
-        model=config.model.id,
-        model_revision="",
-        pab=config.pab,
-        numbers=model_numbers(config.model),
-        gang=config.gang,
-    )
+    defaults = RowDefaults.of(config, model_numbers(config.model))
     for table in PromptSource(found.store, found.files, found.format).tables():
         for row in table.to_pylist():
             made = read_source_row(row, defaults)

@@ -8,9 +8,11 @@ from typing import Any
 
 from actors.engine.request import VideoRequest
 from cluster.errors import RequestError
+from cluster.guidance import Guidance
 from cluster.model import ModelNumbers
 from cluster.pab import PabConfig
 from cluster.shape import Shape
+from pipelines.config import JobConfig
 from pipelines.sampling import WANTED, Sampling, limit_problem
 from pipelines.widths import GangConfig
 
@@ -28,6 +30,20 @@ class RowDefaults:
     pab: PabConfig
     numbers: ModelNumbers
     gang: GangConfig
+    guidance: Guidance = "split"
+
+    @classmethod
+    def of(cls, config: JobConfig, numbers: ModelNumbers, model_revision: str = "") -> "RowDefaults":
+        """Of a job, with the numbers of its model."""
+        return cls(
+            sampling=config.sampling,
+            model=config.model.id,
+            model_revision=model_revision,
+            pab=config.pab,
+            numbers=numbers,
+            gang=config.gang,
+            guidance=config.engine.guidance,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +130,15 @@ def _read_request(fields: Fields, defaults: RowDefaults) -> VideoRequest:
         pab=defaults.pab,
         id=_name(fields),
     )
-    check_shape(request.shape, defaults.numbers, defaults.gang)
+    check_shape(request.shape, request.branches, defaults)
     return request
 
 
-def check_shape(shape: Shape, numbers: ModelNumbers, gang: GangConfig) -> None:
-    """Raise `RequestError` if the model or the job's gangs cannot make `shape`."""
-    numbers.check(shape)
-    if not gang.is_by_cost:
-        gang.width_for(shape, numbers)
+def check_shape(shape: Shape, branches: int, defaults: RowDefaults) -> None:
+    """Raise `RequestError` if the model or the job's gangs cannot make `shape` with so many guidance branches."""
+    defaults.numbers.check(shape)
+    if not defaults.gang.is_by_cost:
+        defaults.gang.width_for(shape, defaults.numbers, branches, defaults.guidance)
 
 
 def _prompt(fields: Fields, numbers: ModelNumbers) -> str:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.engine.request import VideoRequest
+from cluster.cache_budget import plan_schedule
 from cluster.calibration import Calibration, assume
 from cluster.cost import predict
 from cluster.errors import ConfigError, RequestError
 from cluster.gpu import GpuSpec
 from cluster.model import ModelNumbers
-from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.width import Capacity, Goal, WidthDecision, check_memory, choose_width
 from cluster.workload import Workload
@@ -30,7 +30,7 @@ class Kindred:
     @classmethod
     def of(cls, request: VideoRequest) -> "Kindred":
         """The group that `request` belongs to."""
-        return cls(shape=request.shape, steps=request.steps, branches=2 if request.guidance_scale > 1 else 1)
+        return cls(shape=request.shape, steps=request.steps, branches=request.branches)
 
 
 @dataclass
@@ -66,7 +66,8 @@ class WidthPolicy:
         """
         gang = self.config.gang
         if not gang.is_by_cost:
-            width = gang.width_for(request.shape, self.numbers)
+            guidance = self.config.engine.guidance
+            width = gang.width_for(request.shape, self.numbers, request.branches, guidance)
             return width, {}
         decision = self.decide(Kindred.of(request))[1]
         alone = {decision.width: decision.cost.seconds}
@@ -86,18 +87,21 @@ class WidthPolicy:
 
     def _decide(self, kindred: Kindred) -> tuple[Workload, WidthDecision]:
         model, pab, gang = self.config.model, self.config.pab, self.config.gang
+        times, size = model_timesteps(model, kindred.steps, kindred.shape), _element_bytes(self.config, self.gpu)
+        schedule = plan_schedule(pab, times, self.numbers, kindred.shape, branches=kindred.branches, element_bytes=size)
         work = Workload(
             numbers=self.numbers,
             shape=kindred.shape,
-            schedule=BroadcastSchedule.build(pab, model_timesteps(model, kindred.steps, kindred.shape)),
+            schedule=schedule,
             branches=kindred.branches,
-            element_bytes=_element_bytes(self.config, self.gpu),
+            guidance=self.config.engine.guidance,
+            element_bytes=size,
         )
         work.numbers.check(kindred.shape)
         capacity = Capacity(workers=self.workers, memory_bytes=self.gpu.memory_bytes)
         if gang.is_by_cost:
             return work, choose_width(work, capacity, self.calibration, Goal(latency_s=gang.latency_s))
-        width = gang.width_for(kindred.shape, work.numbers)
+        width = gang.width_for(kindred.shape, work.numbers, kindred.branches, work.guidance)
         check_memory(work, width, capacity)
         reason = "gang.table says so" if gang.width == "auto" else "gang.width says so"
         return work, WidthDecision(width=width, reason=reason, rejected={}, cost=predict(work, width, self.calibration))

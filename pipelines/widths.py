@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cluster.errors import ConfigError, RequestError
+from cluster.guidance import Guidance
 from cluster.model import ModelNumbers
 from cluster.shape import Shape
 
@@ -74,10 +75,10 @@ class GangConfig:
                 f"ask for {widest} workers or more, or for gangs of {workers} or less"
             )
 
-    def width_for(self, shape: Shape, numbers: ModelNumbers) -> int:
-        """The width for `shape`; `RequestError` if the model cannot be spread that wide over it."""
+    def width_for(self, shape: Shape, numbers: ModelNumbers, branches: int = 2, guidance: Guidance = "split") -> int:
+        """The width for `shape` with so many guidance branches; `RequestError` if no such gang can make it."""
         width = self._by_tokens(numbers.num_tokens(shape))
-        legal = numbers.legal_widths(shape)
+        legal = numbers.gang_widths(shape, branches, guidance)
         if width not in legal:
             raise RequestError(f"a gang of {width} cannot share {shape}; its legal widths are {spell_widths(legal)}")
         return width

@@ -23,6 +23,7 @@ from actors.engine.sampler import denoise
 from actors.engine.sampler_state import resume, take_part
 from actors.engine.snapshot import Snapshot, SnapshotPart
 from actors.engine.stop import StopSignal
+from cluster.cache_budget import plan_schedule
 from cluster.errors import HandedOver, OutOfMemory
 from cluster.model import ModelNumbers
 from cluster.schedule import BroadcastSchedule
@@ -109,7 +110,14 @@ class Engine:
     def _generate(self, request: VideoRequest, group: dist.ProcessGroup | None, run: "_Run") -> RankOutput:
         clock = _Clock(self.device)
         scheduler = self.model.sampler(request.steps, request.shape)
-        schedule = BroadcastSchedule.build(request.pab, scheduler.timesteps.tolist())
+        schedule = plan_schedule(
+            request.pab,
+            scheduler.timesteps.tolist(),
+            self.card.numbers,
+            request.shape,
+            branches=request.branches,
+            element_bytes=self.dtype.itemsize,
+        )
         denoiser = self._guided(request, schedule, run.options, group)
         noise_1CThw = self._noise(request)
         parallel = denoiser.share_out(noise_1CThw)
@@ -161,7 +169,7 @@ class Engine:
         options: RunOptions,
         group: dist.ProcessGroup | None = None,
     ) -> GuidedDenoiser:
-        guided, model = request.guidance_scale > 1, self.model
+        guided, model = request.branches == 2, self.model
         text, negative_text = model.encode(request.prompt, request.negative_prompt if guided else None)
         return GuidedDenoiser.build(
             model.denoiser(request.shape, request.fps),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cluster.errors import ConfigError
 from cluster.guidance import Guidance
@@ -35,6 +36,11 @@ class VideoRequest:
     def shape(self) -> Shape:
         """The shape of the video."""
         return Shape(height=self.height, width=self.width, num_frames=self.num_frames)
+
+    @property
+    def branches(self) -> Literal[1, 2]:
+        """Guidance branches: with a scale of 1 or less there is no negative one."""
+        return 2 if self.guidance_scale > 1 else 1
 
     @property
     def sample_id(self) -> str:

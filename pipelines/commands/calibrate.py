@@ -83,7 +83,7 @@ def _check_processes(device: str, width: int) -> None:
 
 def _check_width(engine: "Engine", shape: Shape, width: int) -> None:
     engine.card.numbers.check(shape)
-    legal = engine.card.numbers.legal_widths(shape)
+    legal = engine.card.numbers.gang_widths(shape)
     if width not in legal:
         raise ConfigError(f"a gang of {width} cannot share {shape}; its legal widths are {spell_widths(legal)}")
 

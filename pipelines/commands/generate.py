@@ -69,8 +69,8 @@ def generate(
         "negative_prompt": negative_prompt,
         "seed": seed,
     }
-    video = one_video(prompt=prompt, model=model, size=size, pab=pab, gang=gang, fields=fields)
     passes = read_passes(guidance_passes)
+    video = one_video(prompt=prompt, model=model, size=size, pab=pab, gang=gang, fields=fields, guidance=passes)
     cluster = ClusterConfig(
         workers=gang,
         device=convert(device, Device, "--device"),
@@ -160,7 +160,7 @@ def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: 
         "decode_seconds": round(report.decode_seconds, 4),
         "steps": report.steps,
         "gang": report.gang,
-        "collectives": {"all_to_all": asdict(report.all_to_all), "all_gather": asdict(report.all_gather)},
+        "collectives": {name: asdict(getattr(report, name)) for name in ("all_to_all", "all_gather", "swaps")},
         "computed": report.computed,
         "cache_bytes": report.cache_peak_bytes,
     }

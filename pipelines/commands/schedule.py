@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cluster.cache_budget import plan_schedule
 from cluster.errors import ConfigError
 from cluster.forecast import Forecast, forecast
 from cluster.schedule import BroadcastSchedule
@@ -48,13 +49,19 @@ def schedule(
     """
     fields: dict[str, object] = {"num_frames": frames, "steps": steps, "guidance_scale": guidance}
     element_bytes, passes = _element_bytes(dtype), read_passes(guidance_passes)
-    video = one_video(prompt="-", model=model, size=size, pab=pab, gang=gang, fields=fields, needs_files=False)
+    video = one_video(
+        prompt="-", model=model, size=size, pab=pab, gang=gang, fields=fields, guidance=passes, needs_files=False
+    )
     if plot is not None:
         check_picture(plot, "--plot")
     request = video.request
-    table = BroadcastSchedule.build(request.pab, model_timesteps(video.model, request.steps, request.shape))
+    times = model_timesteps(video.model, request.steps, request.shape)
+    numbers = video.card.numbers
+    table = plan_schedule(
+        request.pab, times, numbers, request.shape, branches=request.branches, element_bytes=element_bytes
+    )
     predicted = forecast(
-        video.card.numbers,
+        numbers,
         request.shape,
         table,
         gang,
@@ -63,7 +70,7 @@ def schedule(
         element_bytes=element_bytes,
     )
     title = f"{video.model.id}, {request.shape}, {request.steps} steps, {pab}, gang {gang}"
-    tell(title + "\n" + spell_schedule(table, video.card.numbers.kinds), as_json=as_json)
+    tell(title + "\n" + spell_schedule(table, numbers.kinds), as_json=as_json)
     tell(_spell_forecast(predicted), as_json=as_json)
     if plot is not None:
         _draw(table, video, title, plot)
@@ -98,7 +105,8 @@ def _spell_forecast(predicted: Forecast) -> str:
         )
         if count.calls
     ]
-    return f"rank 0 hands over {'; '.join(sent) or 'nothing'}; its cache holds {spell_bytes(predicted.cache_bytes)} at most"
+    held = spell_bytes(predicted.cache_bytes)
+    return f"rank 0 hands over {'; '.join(sent) or 'nothing'}; its cache holds {held} at most"
 
 
 def _draw(table: BroadcastSchedule, video: OneVideo, title: str, plot: Path) -> None:

@@ -53,6 +53,7 @@ def one_video(
     pab: str,
     gang: int,
     fields: dict[str, object],
+    guidance: Guidance,
     needs_files: bool = True,
 ) -> OneVideo:
     """Check what the flags ask for; `fields` are a row's columns, None where a flag was not given.
@@ -73,6 +74,7 @@ def one_video(
         pab=config,
         numbers=card.numbers,
         gang=GangConfig(width=gang),
+        guidance=guidance,
     )
     for name, value in fields.items():
         # In a row NaN stands for nothing; on the command line it is a slip.

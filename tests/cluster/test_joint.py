@@ -93,7 +93,7 @@ def test_one_worker_sends_nothing(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_two_passes_make_twice_the_calls_for_the_same_bytes(name):
     numbers, shape = MODELS[name]
-    both, one = (forecast(numbers, shape, work(name).schedule, 4, passes=passes) for passes in ("batched", "two_pass"))
+    both, one = (forecast(numbers, shape, work(name).schedule, 4, guidance=guidance) for guidance in ("batched", "two_pass"))
     assert one.all_to_all == CollectiveCount(calls=2 * both.all_to_all.calls, bytes=both.all_to_all.bytes)
     assert one.cache_bytes == both.cache_bytes
 

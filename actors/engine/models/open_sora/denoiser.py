@@ -37,10 +37,15 @@ class OpenSoraDenoiser:
         return self._model.project_text(text_BLK)
 
     def share_out(
-        self, latents_BCThw: torch.Tensor, text_BLD: torch.Tensor, group: dist.ProcessGroup | None = None
+        self,
+        latents_BCThw: torch.Tensor,
+        text_BLD: torch.Tensor,
+        group: dist.ProcessGroup | None = None,
+        *,
+        halves: bool = False,
     ) -> FrameParallel:
         """How one video's latent frames are shared out over `group`, for one run; each rank reads all of the text."""
-        return FrameParallel(latents_BCThw.shape[2], group)
+        return FrameParallel(latents_BCThw.shape[2], group, halves=halves)
 
     def __call__(
         self,

@@ -134,4 +134,5 @@ def test_what_is_sent_and_held_is_what_was_forecast(models, gangs, family, pab, 
     report = gangs[family, f"{pab}-{width}"]["report"]
     assert report.all_to_all == said.all_to_all
     assert report.all_gather == said.all_gather
+    assert report.swaps == said.swaps
     assert report.cache_peak_bytes == said.cache_bytes

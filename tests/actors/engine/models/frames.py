@@ -18,7 +18,6 @@ from actors.engine.models.latte import LatteDenoiser
 from actors.engine.models.open_sora import OpenSoraDenoiser, OpenSoraFlowScheduler, OpenSoraTransformer3DModel
 from actors.engine.models.open_sora_plan import OpenSoraPlanTransformer3DModel
 from actors.engine.sampler import denoise
-from actors.engine.sequence import FrameParallel
 from actors.engine.stop import StopSignal
 from cluster.forecast import Forecast, forecast
 from cluster.model import LATTE_SITES, ModelNumbers
@@ -65,7 +64,7 @@ class Sample:
 
     def forecast(self, pab: str, width: int) -> Forecast:
         """What is said beforehand of a guided run on a gang of `width`."""
-        return forecast(self.numbers, self.shape, self.schedule(pab), width)
+        return forecast(self.numbers, self.shape, self.schedule(pab), width, guidance="batched")
 
 
 def open_sora_model() -> OpenSoraTransformer3DModel:
@@ -123,21 +122,23 @@ def run(name: str, pab: str, group: dist.ProcessGroup | None = None) -> Run:
     """A guided video of `SAMPLES[name]`, as the engine makes it."""
     sample, seen = SAMPLES[name](), [0]
     guided = GuidedDenoiser.build(
-        sample.denoiser, sample.text, sample.negative_text, 4.0, sample.schedule(pab), "batched"
+        sample.denoiser, sample.text, sample.negative_text, 4.0, sample.schedule(pab), "batched", group
     )
-    parallel = FrameParallel(sample.noise.shape[2], group)
+    parallel = guided.share_out(sample.noise)
     with Collectives() as calls:
         latents = denoise(
             guided,
             sample.scheduler,
-            sample.noise[:, :, parallel.frames],
+            parallel.share(sample.noise),
             parallel,
             StopSignal(),
             on_step=lambda step: seen.append(calls.seen),
         )
     assert guided.cache_bytes == 0
     per_step = [after - before for before, after in pairwise(seen)]
-    return Run(latents, parallel.all_to_all, parallel.all_gather, guided.cache_peak_bytes, per_step)
+    return Run(
+        latents, parallel.collectives.all_to_all, parallel.collectives.all_gather, guided.cache_peak_bytes, per_step
+    )
 
 
 def run_gangs(names: Sequence[str], widths: Sequence[int], folder: Path) -> dict[gangs.Case, Run]:
