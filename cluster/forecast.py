@@ -35,7 +35,7 @@ def forecast(
     width: int,
     *,
     guidance_scale: float = 7.5,
-    guidance: Guidance = "split",
+    guidance: Guidance = "batched",
     element_bytes: int = 4,
 ) -> Forecast:
     """Count a model's collectives and cache on a gang of `width`.

@@ -167,7 +167,7 @@ class ModelNumbers:
         return tuple(range(1, min(self.latent_frames(smallest), self.num_patches(smallest)) + 1))
 
     def gang_widths(
-        self, shape: Shape | None = None, branches: int = 2, guidance: Guidance = "split"
+        self, shape: Shape | None = None, branches: int = 2, guidance: Guidance = "batched"
     ) -> tuple[int, ...]:
         """Widths of gangs that can make `shape` with so many guidance branches: their ranks, or those of a half."""
         legal = self.legal_widths(shape)

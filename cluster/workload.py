@@ -55,7 +55,7 @@ class Workload:
     schedule: BroadcastSchedule
     branches: Literal[1, 2] = 2
     """Guidance branches."""
-    guidance: Guidance = "split"
+    guidance: Guidance = "batched"
     """How they share a gang."""
     element_bytes: int = 2
     prompt_tokens: int | None = None

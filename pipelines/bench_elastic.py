@@ -166,7 +166,11 @@ class _Making:
             width, seconds = self._variant.policy.offer(request)
             submitted_s = self._now()
             made = await self._pool.submit(
-                request, width=width, seconds=seconds, attempts=config.attempts, options=config.engine.options
+                request,
+                width=width,
+                seconds=seconds,
+                attempts=config.attempts,
+                options=self._variant.policy.config.options,
             )
         self._advance()
         end_s = self._now()

@@ -162,18 +162,20 @@ class ClusterConfig:
 class EngineConfig:
     """How a gang runs a video; none of it changes what is made."""
 
-    guidance: Guidance = "split"
-    """How the two guidance branches share a gang."""
+    guidance: Literal["auto"] | Guidance = "auto"
+    """How the two guidance branches share a gang; auto: split where widths are chosen by cost, else batched."""
     snapshot_every: int | None = 4
     """Steps between snapshots at least, from which a video goes on when its gang breaks; null takes none."""
 
-    @property
-    def options(self) -> RunOptions:
-        """As the engine takes them."""
-        return RunOptions(guidance=self.guidance, snapshot_every=self.snapshot_every)
+    def options(self, *, by_cost: bool) -> RunOptions:
+        """As the engine takes them; `by_cost` says how widths are chosen."""
+        auto: Guidance = "split" if by_cost else "batched"
+        return RunOptions(
+            guidance=auto if self.guidance == "auto" else self.guidance, snapshot_every=self.snapshot_every
+        )
 
     def __post_init__(self) -> None:
-        _ = self.options  # checks them
+        self.options(by_cost=False)  # checks them
 
 
 def _read_model(value: object, key: str) -> KnownModel:
@@ -210,6 +212,11 @@ class JobConfig:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
         if self.gpu is None:  # a plan for other hardware has that hardware's workers
             self.gang.check_workers(self.cluster.widest_of_a_job)
+
+    @property
+    def options(self) -> RunOptions:
+        """How a gang runs its videos."""
+        return self.engine.options(by_cost=self.gang.is_by_cost)
 
     @property
     def videos_in_flight(self) -> int:

@@ -85,7 +85,9 @@ def known_model(name: str) -> KnownModel:
     if name not in known:
         near = f"; the nearest known one is {nearest(name, list(known))}" if known else ""
         if folder.is_dir():
-            raise ConfigError(f"model {name!r} is a folder without model_index.json; a saved LattePipeline is wanted")
+            raise ConfigError(
+                f"model {name!r} is a folder without model_index.json; a saved diffusers pipeline is wanted"
+            )
         unread = "".join(f"; left out: {problem}" for problem in left_out()[:1])
         raise ConfigError(
             f"model {name!r} is neither a known model ({', '.join(known)}) nor a model's folder{near}{unread}"
@@ -95,7 +97,7 @@ def known_model(name: str) -> KnownModel:
 
 def read_card(model: KnownModel) -> ModelCard:
     """The card of `model`; `ConfigError` if its folder is not whole or its numbers are none that a model can have."""
-    saved = "save the whole LattePipeline there again"
+    saved = "save the whole pipeline there again"
     try:
         card = inspect_model(model.folder)
     except KeyError as error:

@@ -54,7 +54,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
         commits=commits,
         desk=desk,
         widths=WidthPolicy.of(_on_this_cluster(config), job.card.numbers, config.cluster.widest_of_a_job),
-        options=config.engine.options,
+        options=config.options,
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),
     )

@@ -30,7 +30,7 @@ class RowDefaults:
     pab: PabConfig
     numbers: ModelNumbers
     gang: GangConfig
-    guidance: Guidance = "split"
+    guidance: Guidance = "batched"
 
     @classmethod
     def of(cls, config: JobConfig, numbers: ModelNumbers, model_revision: str = "") -> "RowDefaults":
@@ -42,7 +42,7 @@ class RowDefaults:
             pab=config.pab,
             numbers=numbers,
             gang=config.gang,
-            guidance=config.engine.guidance,
+            guidance=config.options.guidance,
         )
 
 

@@ -66,7 +66,7 @@ class WidthPolicy:
         """
         gang = self.config.gang
         if not gang.is_by_cost:
-            guidance = self.config.engine.guidance
+            guidance = self.config.options.guidance
             width = gang.width_for(request.shape, self.numbers, request.branches, guidance)
             return width, {}
         decision = self.decide(Kindred.of(request))[1]
@@ -94,7 +94,7 @@ class WidthPolicy:
             shape=kindred.shape,
             schedule=schedule,
             branches=kindred.branches,
-            guidance=self.config.engine.guidance,
+            guidance=self.config.options.guidance,
             element_bytes=size,
         )
         work.numbers.check(kindred.shape)

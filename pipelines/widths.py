@@ -75,7 +75,7 @@ class GangConfig:
                 f"ask for {widest} workers or more, or for gangs of {workers} or less"
             )
 
-    def width_for(self, shape: Shape, numbers: ModelNumbers, branches: int = 2, guidance: Guidance = "split") -> int:
+    def width_for(self, shape: Shape, numbers: ModelNumbers, branches: int = 2, guidance: Guidance = "batched") -> int:
         """The width for `shape` with so many guidance branches; `RequestError` if no such gang can make it."""
         width = self._by_tokens(numbers.num_tokens(shape))
         legal = numbers.gang_widths(shape, branches, guidance)

@@ -46,11 +46,7 @@ def inspect_model(path: str | Path) -> ModelCard:
     if pipeline not in READERS:
         raise ConfigError(f"{folder} holds a {pipeline}; pabcast runs {', '.join(READERS)}")
     parts = {part: _read(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder")}
-    try:
-        numbers = READERS[pipeline](index, *parts.values())
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ConfigError(f"{folder} is no {pipeline} that pabcast runs: {what}") from error
+    numbers = READERS[pipeline](index, *parts.values())
     return ModelCard(path=str(folder.resolve()), pipeline=pipeline, revision=_revision(folder), numbers=numbers)
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cluster.errors import ConfigError
 from cluster.model import ModelNumbers
 from cluster.vae import VaeNumbers
 
 Config = dict[str, Any]
 Reader = Callable[[Config, Config, Config, Config], ModelNumbers]
-"""Takes model_index.json and the configs of transformer, VAE and text encoder; `KeyError`, `TypeError` or `ValueError`
-say what does not fit."""
+"""Takes model_index.json and the configs of transformer, VAE and text encoder; raises what a wrong one brings about."""
 _EDGES = 4
 """Frames up to so many times the edge that a model was trained for are let through; its videos are worse there."""
 
@@ -78,9 +78,11 @@ def _cogvideox(index: Config, transformer: Config, vae: Config, text: Config) ->
 
 def _wan(index: Config, transformer: Config, vae: Config, text: Config) -> ModelNumbers:
     if index.get("boundary_ratio") is not None or index.get("expand_timesteps"):
-        raise ValueError("it is a Wan 2.2; only 2.1 runs")
+        raise ConfigError("the model is a Wan 2.2, and pabcast runs 2.1")
     if transformer["patch_size"][0] != 1:
-        raise ValueError(f"its patches are of {transformer['patch_size'][0]} frames; 1 is wanted")
+        raise ConfigError(
+            f"the model has patches of {transformer['patch_size'][0]} frames, and pabcast runs those of 1"
+        )
     decoder = VaeNumbers(
         decoder="wan",
         channels=tuple(vae["base_dim"] * multiple for multiple in vae["dim_mult"]),

@@ -69,7 +69,7 @@ class VideoRequest:
 class RunOptions:
     """How to run a request; none of it changes what is asked for."""
 
-    guidance: Guidance = "split"
+    guidance: Guidance = "batched"
     """How the two guidance branches share the gang."""
     return_latents: bool = False
     """Whether rank 0 hands back the final latents."""

@@ -153,7 +153,6 @@ class Stopwatch:
             shape=shape,
             schedule=BroadcastSchedule(timesteps=schedule.timesteps, table=table),
             element_bytes=self._engine.dtype.itemsize,
-            guidance="batched",
         )
 
     def _denoiser(self, work: Workload) -> GuidedDenoiser:

@@ -47,7 +47,7 @@ def generate(
     seed: Annotated[int | None, typer.Option("--seed", help="Of the noise.")] = None,
     pab: PabOption = "off",
     gang: GangOption = 1,
-    guidance_passes: PassesOption = "split",
+    guidance_passes: PassesOption = "batched",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="In what.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.mp4", help="By default a new one in out/.")] = None,

@@ -47,7 +47,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
 def _numbers(numbers: ModelNumbers) -> dict[str, Any]:
     return {
         "kinds": list(numbers.kinds),
-        "widths": list(numbers.gang_widths()),
+        "widths": list(numbers.legal_widths()),
         "sizes": {
             "min_edge": numbers.min_edge,
             "max_edge": numbers.max_edge,

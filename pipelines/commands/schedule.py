@@ -37,7 +37,7 @@ def schedule(
     guidance: GuidanceOption = None,
     pab: PabOption = "off",
     gang: GangOption = 1,
-    guidance_passes: PassesOption = "split",
+    guidance_passes: PassesOption = "batched",
     dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="What bytes count.")] = "float32",
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the table.")] = None,
     as_json: JsonFlag = False,

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from cluster.forecast import forecast
+from cluster.forecast import CollectiveCount, forecast
 from cluster.model import LATTE_SITES
 from cluster.pab import PabConfig
 from cluster.schedule import BroadcastSchedule
@@ -48,6 +48,23 @@ def test_without_guidance_half_the_bytes_are_sent():
     plain = forecast(OPEN_SORA, SHAPE, schedule, 4, guidance_scale=1.0)
     assert plain.all_to_all.bytes * 2 == guided.all_to_all.bytes
     assert plain.all_to_all.calls == guided.all_to_all.calls
+    assert plain.swaps.calls == guided.swaps.calls == 0
+
+
+def test_each_half_of_a_gang_exchanges_one_branch_and_swaps_its_predictions_once_a_step():
+    schedule = BroadcastSchedule.build(PabConfig(), [3, 2, 1])
+    split = forecast(OPEN_SORA, SHAPE, schedule, 4, guidance="split")
+    half = forecast(OPEN_SORA, SHAPE, schedule, 2, guidance_scale=1.0)
+    assert (split.all_to_all, split.all_gather, split.cache_bytes) == (half.all_to_all, half.all_gather, 0)
+    # 8 of 16 frames, 60 x 106 latent pixels of 4 channels, in float32.
+    assert split.swaps == CollectiveCount(calls=3, bytes=3 * 8 * 60 * 106 * 4 * 4)
+    assert forecast(OPEN_SORA, SHAPE, schedule, 2, guidance="split").all_to_all.calls == 0
+
+
+def test_a_cache_in_8_bits_holds_an_element_a_byte_and_a_scale_a_token():
+    schedule = BroadcastSchedule.build(PabConfig(spatial=2, cache_dtype="fp8"), range(12, 0, -1))
+    outputs = dataclasses.replace(OPEN_SORA, num_layers=1)
+    assert forecast(outputs, SHAPE, schedule, 1).cache_bytes == 2 * 16 * 1590 * (1152 + 4)
 
 
 def test_the_cache_holds_one_share_for_each_kind_that_broadcasts():

@@ -93,7 +93,8 @@ def test_one_worker_sends_nothing(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_two_passes_make_twice_the_calls_for_the_same_bytes(name):
     numbers, shape = MODELS[name]
-    both, one = (forecast(numbers, shape, work(name).schedule, 4, guidance=guidance) for guidance in ("batched", "two_pass"))
+    schedule = work(name).schedule
+    both, one = (forecast(numbers, shape, schedule, 4, guidance=guidance) for guidance in ("batched", "two_pass"))
     assert one.all_to_all == CollectiveCount(calls=2 * both.all_to_all.calls, bytes=both.all_to_all.bytes)
     assert one.cache_bytes == both.cache_bytes
 
@@ -114,6 +115,15 @@ def test_a_width_is_chosen_among_the_legal_ones():
     )
     assert decision.width == 6
     assert set(decision.seconds) == {1, 2, 3, 4, 6}
+    split = dataclasses.replace(work("wan"), guidance="split")
+    decision = choose_width(
+        split, Capacity(workers=8, memory_bytes=gpu.memory_bytes), assume(gpu, 2), Goal(latency_s=1)
+    )
+    # 8 are two halves of 4; its 12 heads do not divide by 8.
+    assert decision.width == 8
+    assert set(decision.seconds) == {1, 2, 3, 4, 6, 8}
+    alone = dataclasses.replace(split, branches=1)
+    assert alone.gang_widths == WAN_1_3B.legal_widths(alone.shape)
 
 
 def test_what_fits_nowhere_is_refused_with_frames_that_the_model_makes():

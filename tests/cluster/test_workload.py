@@ -61,3 +61,6 @@ def test_half_the_branches_are_half_the_attention():
     one = dataclasses.replace(both, branches=1)
     assert one.site("spatial") * 2 == both.site("spatial")
     assert one.site("temporal", 4) * 2 == both.site("temporal", 4)
+    split = dataclasses.replace(both, guidance="split")
+    assert split.site("temporal", 4) == one.site("temporal", 2), "half the ranks, a branch each"
+    assert split.site("temporal", 3) == both.site("temporal", 3), "3 ranks have no halves"

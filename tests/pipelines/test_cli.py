@@ -139,7 +139,7 @@ def test_a_store_that_does_not_answer_is_told_within_15_seconds(
         (["--pab", "pab24"], "did you mean pab246"),
         (["--gang", "0"], "a gang's width is 0"),
         (["--gang", "17"], "its legal widths are 1 to 16"),
-        (["--guidance-passes", "three"], "split, batched or two_pass is wanted"),
+        (["--guidance-passes", "three"], "split or batched or two_pass is wanted"),
         (["--dtype", "int4"], "dtype is 'int4'"),
     ],
 )

@@ -22,7 +22,7 @@ NUMBERS: dict[str, object] = dict.fromkeys(NAMES, 1)
     ("file", "content", "sentence"),
     [
         ("model_index.json", [], "a json file of .* is not what diffusers saves"),
-        ("transformer/config.json", {}, "lacks num_layers"),
+        ("transformer/config.json", {}, "lacks sample_size"),
         ("vae/config.json", {}, "lacks block_out_channels"),
         ("vae/config.json", {"block_out_channels": 3}, "is not what diffusers saves"),
         ("transformer/config.json", NUMBERS | {"patch_size": 0}, "makes patch_size 0, and 1 or more"),
@@ -40,7 +40,7 @@ def test_a_folder_that_is_no_whole_model_is_told(
         shutil.rmtree(folder / file)
     else:
         (folder / file).write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match=f"{sentence}.*; save the whole LattePipeline there again"):
+    with pytest.raises(ConfigError, match=f"{sentence}.*; save the whole pipeline there again"):
         read_card(find_model(str(folder)))
 
 
@@ -64,12 +64,16 @@ def test_files_of_another_project_are_left_out(tmp_path: Path, monkeypatch: pyte
 
 def test_a_block_that_the_model_lacks_is_told_before_anything_is_loaded(tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match="pab reuses the mlp of block 99; the model has blocks 0 to 1"):
-        one_video(prompt="a cat", model=str(tiny_model), size=None, pab="mlp=0+99@720x2", gang=1, fields={})
+        one_video(
+            prompt="a cat", model=str(tiny_model), size=None, pab="mlp=0+99@720x2", gang=1, fields={}, guidance="split"
+        )
 
 
 def test_a_wrong_part_of_pab_is_called_as_a_config_calls_it(tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match=r"^pab\.window is 'a:b'"):
-        one_video(prompt="a cat", model=str(tiny_model), size=None, pab="window=a:b", gang=1, fields={})
+        one_video(
+            prompt="a cat", model=str(tiny_model), size=None, pab="window=a:b", gang=1, fields={}, guidance="split"
+        )
 
 
 @pytest.mark.parametrize(("name", "frames", "latent_frames"), [("", 65, 17), ("-221", 221, 56)])

@@ -68,14 +68,14 @@ def test_the_papers_all_to_all_volumes_are_in_the_plan(config_file):
         assert group.all_to_all_bytes / 1e9 == pytest.approx(volume, abs=0.005)
 
 
-def test_joint_models_are_planned_on_widths_that_divide_their_heads(config_file):
+def test_joint_models_are_planned_on_widths_whose_halves_divide_their_heads(config_file):
     sampling = ["sampling.num_frames=81", "sampling.steps=50", "gang.latency_s=1"]
     plan = planned(load_config(config_file, ["model=wan-2.1-1.3b", "pab=wan", *sampling]))
     assert {reason for _, reason in plan.refused} >= {
         "width 456 is not divisible by 16; the nearest below is 448",
         "height 1080 is not divisible by 16; the nearest below is 1072",
     }
-    assert [group.decision.width for group in plan.groups] == [6, 6]
+    assert [group.decision.width for group in plan.groups] == [8, 8]
     assert all(group.all_to_all_bytes > 0 for group in plan.groups)
 
 

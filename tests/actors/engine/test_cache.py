@@ -36,3 +36,18 @@ def test_outside_the_window_nothing_is_stored():
     for step in range(3):
         cache.output("spatial", 0, step, lambda: torch.ones(4))
     assert cache.bytes == cache.peak_bytes == 0
+
+
+def test_in_8_bits_a_broadcast_is_close_to_what_was_computed_and_takes_a_quarter():
+    schedule = BroadcastSchedule.build(PabConfig(spatial=2, cache_dtype="fp8"), [2, 1])
+    cache, computed = BroadcastCache(schedule), torch.randn(2, 64, 256) * torch.logspace(-6, 6, 64)[:, None]
+    computed[0, 0] = 0
+    assert cache.output("spatial", 0, 0, lambda: computed) is computed
+    assert cache.bytes == 2 * 64 * (256 + 4)
+    read = cache.output("spatial", 0, 1, lambda: torch.zeros(0))
+    assert read.dtype == computed.dtype
+    largest = computed.abs().amax(dim=2, keepdim=True)
+    assert ((read - computed).abs() <= computed.abs() / 16 + largest / 448 / 512).all()
+    assert (read != computed).any()
+    assert (read[0, 0] == 0).all()
+    assert cache.bytes == 0

@@ -39,10 +39,15 @@ def request(pab: PabConfig) -> VideoRequest:
 def gangs(tiny_model, tmp_path_factory):
     options = RunOptions(return_latents=True, snapshot_every=2)
     cases = [Case(f"{name}-{width}", width, request(pab), options) for name, pab in PABS.items() for width in WIDTHS]
-    for guidance in ("batched", "two_pass"):
+    for guidance in ("split", "two_pass"):
         other = RunOptions(return_latents=True, guidance=guidance)
         cases += [Case(f"{guidance}-{width}", width, request(PABS["pab246"]), other) for width in WIDTHS]
     cases += [Case(f"resumed-{width}", width, request(PABS["pab246"]), options, "pab246-2") for width in (1, 3, 4)]
+    halves = RunOptions(return_latents=True, snapshot_every=2, guidance="split")
+    cases.append(Case("split-4-kept", 4, request(PABS["pab246"]), halves))
+    cases += [
+        Case(f"resumed-split-{width}", width, request(PABS["pab246"]), halves, "split-4-kept") for width in (1, 2)
+    ]
     return run_gangs(tiny_model, cases, tmp_path_factory.mktemp("gangs"))
 
 
@@ -77,7 +82,7 @@ def test_what_is_sent_and_held_is_what_was_forecast(tiny_model, gangs, pab, widt
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("guidance", ["batched", "two_pass"])
+@pytest.mark.parametrize("guidance", ["split", "two_pass"])
 def test_guidance_may_run_otherwise_for_the_same_video_and_the_cost_that_was_forecast(
     tiny_model, gangs, alone, guidance, width
 ):
@@ -91,10 +96,10 @@ def test_guidance_may_run_otherwise_for_the_same_video_and_the_cost_that_was_for
 
 
 def test_halves_with_a_branch_each_send_less_than_ranks_with_both(gangs):
-    assert gangs["pab246-2"]["report"].all_to_all.calls == 0
-    assert gangs["pab246-2"]["report"].swaps.calls == 12
-    assert gangs["pab246-4"]["report"].all_to_all.calls == gangs["batched-4"]["report"].all_to_all.calls
-    assert gangs["batched-4"]["report"].swaps.calls == gangs["pab246-3"]["report"].swaps.calls == 0
+    assert gangs["split-2"]["report"].all_to_all.calls == 0
+    assert gangs["split-2"]["report"].swaps.calls == gangs["split-4"]["report"].swaps.calls == 12
+    assert gangs["split-4"]["report"].all_to_all.calls == gangs["pab246-4"]["report"].all_to_all.calls
+    assert gangs["pab246-4"]["report"].swaps.calls == gangs["split-3"]["report"].swaps.calls == 0
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -102,15 +107,14 @@ def test_halves_with_a_branch_each_send_less_than_ranks_with_both(gangs):
 def test_a_step_that_broadcasts_temporal_attention_makes_no_all_to_all(tiny_model, gangs, pab, width):
     asked = request(PABS[pab])
     schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps, asked.shape))
-    # Two layers. A gang of even width is two halves, which swap once a step; those of 2 need nobody for attention.
-    attention = 0 if width == 2 else 2 * 2
-    expected = [attention * computes + (width % 2 == 0) for computes in schedule.table["temporal"]]
+    layers = 2
+    expected = [2 * layers * computes for computes in schedule.table["temporal"]]
     assert gangs[f"{pab}-{width}"]["exchanges"] == expected
 
 
-@pytest.mark.parametrize("width", [1, 3, 4])
-def test_a_snapshot_of_a_gang_of_two_goes_on_at_any_width(gangs, alone, width):
-    resumed = gangs[f"resumed-{width}"]
+@pytest.mark.parametrize("name", ["resumed-1", "resumed-3", "resumed-4", "resumed-split-1", "resumed-split-2"])
+def test_a_snapshot_of_a_gang_goes_on_at_any_width_with_guidance_split_or_not(gangs, alone, name):
+    resumed = gangs[name]
     assert 6 <= resumed["resumed_at"] < 12
     assert len(resumed["exchanges"]) == 12 - resumed["resumed_at"]
     assert np.abs(resumed["latents"] - alone["pab246"].latents).max() <= 1e-4 * alone["pab246"].latents.std()
@@ -123,4 +127,4 @@ def test_snapshots_are_taken_before_full_steps_as_far_apart_as_asked(tiny_model,
     assert wanted == [2, 11]
     assert sorted({part.step for part in gangs["pab246-2"]["snapshots"]}) == wanted
     assert len(gangs["pab246-2"]["snapshots"]) == 2 * len(wanted)
-    assert {part.ranks for part in gangs["pab246-4"]["snapshots"]} == {2}
+    assert {part.ranks for part in gangs["split-4-kept"]["snapshots"]} == {2}

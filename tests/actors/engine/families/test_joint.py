@@ -64,6 +64,8 @@ def gangs(models, tmp_path_factory):
         cases = [Case(f"{pab}-{width}", width, request(family, pab), OPTIONS) for pab in PABS for width in WIDTHS]
         two_pass = RunOptions(return_latents=True, guidance="two_pass")
         cases.append(Case("two-pass-2", 2, request(family, "pab"), two_pass))
+        split = RunOptions(return_latents=True, guidance="split")
+        cases += [Case(f"split-{width}", width, request(family, "pab"), split) for width in (2, 4)]
         cases += [Case(f"resumed-{width}", width, request(family, "pab"), OPTIONS, "pab-2") for width in (1, 3)]
         found = run_gangs(models[family], cases, tmp_path_factory.mktemp(family))
         made |= {(family, name): output for name, output in found.items()}
@@ -110,10 +112,11 @@ def test_a_gang_makes_what_one_worker_makes(gangs, alone, family, pab, width):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pab_changes_the_video_a_little_and_two_passes_do_not(gangs, alone, family):
+def test_pab_changes_the_video_a_little_and_how_guidance_runs_does_not(gangs, alone, family):
     wanted = alone[family, "pab"].latents
     assert differ(wanted, alone[family, "off"].latents) > 1e-3
-    assert differ(gangs[family, "two-pass-2"]["latents"], wanted) <= 1e-4
+    for name in ("two-pass-2", "split-2", "split-4"):
+        assert differ(gangs[family, name]["latents"], wanted) <= 1e-4
 
 
 @pytest.mark.parametrize("width", [1, 3])

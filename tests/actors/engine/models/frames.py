@@ -64,7 +64,7 @@ class Sample:
 
     def forecast(self, pab: str, width: int) -> Forecast:
         """What is said beforehand of a guided run on a gang of `width`."""
-        return forecast(self.numbers, self.shape, self.schedule(pab), width, guidance="batched")
+        return forecast(self.numbers, self.shape, self.schedule(pab), width)
 
 
 def open_sora_model() -> OpenSoraTransformer3DModel:

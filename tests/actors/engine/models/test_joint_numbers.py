@@ -52,7 +52,7 @@ def gangs(tmp_path_factory):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_forecast_is_what_rank_0_sends_and_holds(gangs, name, pab, width):
     (numbers, shape), real = MODELS[name], gangs[name, pab, width]
-    said = forecast(numbers, shape, schedule(pab), width, guidance="batched")
+    said = forecast(numbers, shape, schedule(pab), width)
     assert (said.all_to_all, said.all_gather) == (real.all_to_all, real.all_gather)
     assert said.cache_bytes == real.cache_peak_bytes
 
