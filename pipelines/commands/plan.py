@@ -45,9 +45,10 @@ def _spell(made: JobPlan) -> str:
 
 def _row(group: PlannedGroup) -> str:
     cost, kindred = group.decision.cost, group.kindred
+    sent = group.all_to_all_bytes + cost.sent.swaps.bytes
     return (
         f"{group.videos:6}  {kindred.shape!s:15}  {kindred.steps:5}  {cost.width:5}  {cost.seconds:7.1f}  "
-        f"{group.gpu_seconds / 3600:9.3f}  {group.all_to_all_bytes / 1e9:7.2f}  {cost.peak_bytes / 1e9:7.1f}  "
+        f"{group.gpu_seconds / 3600:9.3f}  {sent / 1e9:7.2f}  {cost.peak_bytes / 1e9:7.1f}  "
         f"{group.decision.reason}"
     )
 
@@ -68,6 +69,7 @@ def _contract(made: JobPlan) -> dict[str, Any]:
 
 def _plain(group: PlannedGroup) -> dict[str, Any]:
     cost, kindred = group.decision.cost, group.kindred
+    sent = group.all_to_all_bytes + cost.sent.swaps.bytes
     return {
         "size": f"{kindred.shape.width}x{kindred.shape.height}",
         "num_frames": kindred.shape.num_frames,
