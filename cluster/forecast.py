@@ -92,16 +92,14 @@ def _latent_elements(numbers: ModelNumbers, shape: Shape, width: int) -> int:
 def _peak_outputs(numbers: ModelNumbers, schedule: BroadcastSchedule) -> int:
     """The most outputs, each of the rank's whole share, that are held at one moment.
 
-    In a step the sites run layer by layer; each stores or frees as it passes. So the peak is found by
-    walking the sites of all steps in order.
+    In a step the blocks run layer by layer; each stores as it ends, and then frees what it has read for the last
+    time. So the peak is found by walking the blocks of all steps in order.
     """
     held = peak = 0
     for step in range(schedule.num_steps):
         for layer in range(numbers.num_layers):
-            for kind in numbers.sites:
-                if schedule.stores(kind, step, layer):
-                    held += 1
-                elif schedule.frees(kind, step, layer):
-                    held -= 1
+            for block in numbers.blocks:
+                held += sum(schedule.stores(kind, step, layer) for kind in block)
                 peak = max(peak, held)
+                held -= sum(schedule.frees(kind, step, layer) for kind in block)
     return peak

@@ -1,6 +1,7 @@
 """What must be known of a model to plan it, without loading it."""
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 from cluster.errors import RequestError
 from cluster.guidance import Guidance, Layout
@@ -82,6 +83,12 @@ class ModelNumbers:
     def kinds(self) -> tuple[Kind, ...]:
         """Its kinds of attention."""
         return tuple(kind for kind in KINDS if kind in self.sites and kind != "mlp")
+
+    @property
+    def blocks(self) -> tuple[tuple[Kind, ...], ...]:
+        """The sites of a layer, block by block; a block ends with its MLP."""
+        ends = [index + 1 for index, kind in enumerate(self.sites) if kind == "mlp"]
+        return tuple(self.sites[start:end] for start, end in pairwise([0, *ends]))
 
     @property
     def shared_kind(self) -> Kind:

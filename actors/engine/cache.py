@@ -1,6 +1,7 @@
 """The broadcast cache: what attention computed, for as long as a later step reads it."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -8,8 +9,17 @@ from actors.engine.fp8 import Fp8Rows
 from cluster.pab import Kind
 from cluster.schedule import BroadcastSchedule
 
-Site = tuple[Kind, int, str]
-"""A kind, a layer, and a name where a layer has several sites of one kind."""
+
+@dataclass(frozen=True)
+class Place:
+    """A block at a step."""
+
+    layer: int
+    step: int
+    kinds: tuple[Kind, ...]
+    """Of its sites, one each."""
+    name: str = ""
+    """Which block of its layer, where that has several."""
 
 
 class BroadcastCache:
@@ -22,7 +32,7 @@ class BroadcastCache:
 
     def __init__(self, schedule: BroadcastSchedule) -> None:
         self._schedule = schedule
-        self._outputs: dict[Site, torch.Tensor | Fp8Rows] = {}
+        self._outputs: dict[tuple[Kind, int, str], torch.Tensor | Fp8Rows] = {}
         self._bytes = 0
         self.peak_bytes = 0
 
@@ -31,30 +41,29 @@ class BroadcastCache:
         """What it holds now, in bytes."""
         return self._bytes
 
-    def output(
-        self, kind: Kind, layer: int, step: int, compute: Callable[[], torch.Tensor], name: str = ""
-    ) -> torch.Tensor:
-        """The output of a site at `step`: computed, and stored if it will be read, or broadcast.
+    def computes(self, place: Place, kind: Kind) -> bool:
+        """Whether the site of `kind` computes; else its output is broadcast."""
+        return self._schedule.computes(kind, place.step, place.layer)
 
-        A broadcast does not call `compute`, so nothing that only `compute` needs is done: no norm, no
-        projection, no collective.
-        """
-        site = (kind, layer, name)
-        if self._schedule.computes(kind, step, layer):
-            output = compute()
-            if self._schedule.stores(kind, step, layer):
-                self._store(site, output)
-            return output
-        kept = self._free(site) if self._schedule.frees(kind, step, layer) else self._outputs[site]
-        return kept.restore() if isinstance(kept, Fp8Rows) else kept
+    def wanted(self, place: Place) -> tuple[Kind, ...]:
+        """The kinds whose outputs a later step reads."""
+        return tuple(kind for kind in place.kinds if self._schedule.stores(kind, place.step, place.layer))
 
-    def _store(self, site: Site, output: torch.Tensor) -> None:
-        kept = Fp8Rows.of(output) if self._schedule.cache_dtype == "fp8" else output
-        self._outputs[site] = kept
-        self._bytes += kept.nbytes
+    def read(self, place: Place) -> dict[Kind, torch.Tensor]:
+        """The outputs that are broadcast."""
+        return {kind: self._read(place, kind) for kind in place.kinds if not self.computes(place, kind)}
+
+    def end(self, place: Place, outputs: Mapping[Kind, torch.Tensor]) -> None:
+        """Keep the outputs of `wanted`, and free what was read for the last time."""
+        for kind, output in outputs.items():
+            kept = Fp8Rows.of(output) if self._schedule.cache_dtype == "fp8" else output
+            self._outputs[kind, place.layer, place.name] = kept
+            self._bytes += kept.nbytes
         self.peak_bytes = max(self.peak_bytes, self._bytes)
+        for kind in place.kinds:
+            if self._schedule.frees(kind, place.step, place.layer):
+                self._bytes -= self._outputs.pop((kind, place.layer, place.name)).nbytes
 
-    def _free(self, site: Site) -> torch.Tensor | Fp8Rows:
-        kept = self._outputs.pop(site)
-        self._bytes -= kept.nbytes
-        return kept
+    def _read(self, place: Place, kind: Kind) -> torch.Tensor:
+        kept = self._outputs[kind, place.layer, place.name]
+        return kept.restore() if isinstance(kept, Fp8Rows) else kept

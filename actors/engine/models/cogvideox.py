@@ -13,11 +13,12 @@ from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb, get_3d_rotary_pos_embed
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 
-from actors.engine.cache import BroadcastCache
-from actors.engine.models.sites import LayerSites
+from actors.engine.blocks import Blocks, Sites
+from actors.engine.cache import BroadcastCache, Place
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import TokenParallel
 from cluster.errors import ConfigError
+from cluster.pab import Kind
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines, each (m, E)."""
@@ -34,7 +35,7 @@ class CogVideoXDenoiser:
     CogVideoX 1.0 only, 2B (fixed positions) and 5B (rotary ones).
     """
 
-    def __init__(self, model: CogVideoXTransformer3DModel) -> None:
+    def __init__(self, model: CogVideoXTransformer3DModel, blocks: Blocks | None = None) -> None:
         """Drive `model`, whose weights and submodules do the work; nothing in it is changed.
 
         Raises:
@@ -44,6 +45,7 @@ class CogVideoXDenoiser:
             if model.config[field]:
                 raise ConfigError(f"the model has {field} {model.config[field]}; only CogVideoX 1.0 text-to-video runs")
         self._model = model
+        self._blocks = blocks or Blocks()
 
     def project_text(self, text_BLK: torch.Tensor) -> torch.Tensor:
         """Text features (B, L, K) as the first layer reads them, (B, L, D); constant over a run."""
@@ -87,8 +89,11 @@ class CogVideoXDenoiser:
         text_BlD, video_BnD = text_BLD[:, parallel.text], self._embed(patches_BnV, parallel)
         x_BmD = torch.cat([text_BlD, video_BnD], dim=1)
         rotation = self._rotation(parallel, x_BmD)
+        exchanged: Kind | None = None if parallel.collectives.alone else "spatial"
         for layer, block in enumerate(model.transformer_blocks):
-            x_BmD = _block(block, x_BmD, embedded_BD, rotation, LayerSites(cache, layer, step), parallel)
+            at = Place(layer, step, ("spatial", "mlp"))
+            inputs = (block, x_BmD, embedded_BD, rotation, parallel)
+            x_BmD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
         video_BnD = x_BmD[:, text_BlD.shape[1] :]
         return model.proj_out(model.norm_out(model.norm_final(video_BnD), temb=embedded_BD))
 
@@ -152,11 +157,11 @@ class _Modulation:
 
 
 def _block(
+    site: Sites,
     block: Any,
     x_BmD: torch.Tensor,
     embedded_BD: torch.Tensor,
     rotation: Rotation | None,
-    site: LayerSites,
     parallel: TokenParallel,
 ) -> torch.Tensor:
     num_text = parallel.text.stop - parallel.text.start

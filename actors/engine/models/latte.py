@@ -10,9 +10,10 @@ import torch
 import torch.distributed as dist
 from diffusers import LatteTransformer3DModel
 
-from actors.engine.cache import BroadcastCache
-from actors.engine.models.sites import LayerSites
+from actors.engine.blocks import Blocks, Sites
+from actors.engine.cache import BroadcastCache, Place
 from actors.engine.sequence import FrameParallel
+from cluster.pab import Kind
 
 
 class LatteDenoiser:
@@ -22,8 +23,9 @@ class LatteDenoiser:
     attention, MLP). The model's own weights and submodules do the work; nothing in it is changed.
     """
 
-    def __init__(self, model: LatteTransformer3DModel) -> None:
+    def __init__(self, model: LatteTransformer3DModel, blocks: Blocks | None = None) -> None:
         self._model = model
+        self._blocks = blocks or Blocks()
 
     def project_text(self, text_BLK: torch.Tensor) -> torch.Tensor:
         """Text features (B, L, K) as the cross attention reads them, (B, L, D); constant over a run."""
@@ -62,21 +64,23 @@ class LatteDenoiser:
             batch_size=batch,
             hidden_dtype=x_BTSD.dtype,
         )
+        exchanged: Kind | None = None if parallel.collectives.alone else "temporal"
         blocks = zip(model.transformer_blocks, model.temporal_transformer_blocks, strict=True)
         for layer, (spatial, temporal) in enumerate(blocks):
-            site = LayerSites(cache, layer, step, "spatial")
-            x_BTSD = _spatial_block(spatial, x_BTSD, text_BLD, modulation_B6D, site)
+            at = Place(layer, step, ("spatial", "cross", "mlp"), "spatial")
+            x_BTSD = self._blocks.run(_spatial_block, cache, at, spatial, x_BTSD, text_BLD, modulation_B6D)
             if layer == 0:
                 x_BTSD = x_BTSD + model.temp_pos_embed[:, parallel.frames, None].to(x_BTSD.dtype)
-            site = LayerSites(cache, layer, step, "temporal")
-            x_BTSD = _temporal_block(temporal, x_BTSD, modulation_B6D, site, parallel)
+            at = Place(layer, step, ("temporal", "mlp"), "temporal")
+            inputs = (temporal, x_BTSD, modulation_B6D, parallel)
+            x_BTSD = self._blocks.run(_temporal_block, cache, at, *inputs, exchanged=exchanged)
         shift, scale = (model.scale_shift_table[None] + embedded_BD[:, None])[:, :, None, None].unbind(1)
         x_BTSD = model.proj_out(model.norm_out(x_BTSD) * (1 + scale) + shift)
         return _unpatchify(x_BTSD, grid, model.config.patch_size)[:, :channels]
 
 
 def _spatial_block(
-    block: Any, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, modulation_B6D: torch.Tensor, site: LayerSites
+    site: Sites, block: Any, x_BTSD: torch.Tensor, text_BLD: torch.Tensor, modulation_B6D: torch.Tensor
 ) -> torch.Tensor:
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
     batch, frames, patches, _ = x_BTSD.shape
@@ -97,7 +101,7 @@ def _spatial_block(
 
 
 def _temporal_block(
-    block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, site: LayerSites, parallel: FrameParallel
+    site: Sites, block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, parallel: FrameParallel
 ) -> torch.Tensor:
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
     batch, _, patches, _ = x_BTSD.shape

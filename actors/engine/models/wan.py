@@ -13,11 +13,12 @@ import torch.distributed as dist
 from diffusers import WanTransformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb
 
-from actors.engine.cache import BroadcastCache
-from actors.engine.models.sites import LayerSites
+from actors.engine.blocks import Blocks, Sites
+from actors.engine.cache import BroadcastCache, Place
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import TokenParallel
 from cluster.errors import ConfigError
+from cluster.pab import Kind
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines, each (n, E)."""
@@ -31,7 +32,7 @@ class WanDenoiser:
     whatever the weights are, as in diffusers.
     """
 
-    def __init__(self, model: WanTransformer3DModel) -> None:
+    def __init__(self, model: WanTransformer3DModel, blocks: Blocks | None = None) -> None:
         """Drive `model`, whose weights and submodules do the work; nothing in it is changed.
 
         Raises:
@@ -41,6 +42,7 @@ class WanDenoiser:
             if model.config[field] is not None:
                 raise ConfigError(f"the model has {field} {model.config[field]}: it wants an image; only text runs")
         self._model = model
+        self._blocks = blocks or Blocks()
 
     def project_text(self, text_BLK: torch.Tensor) -> torch.Tensor:
         """Text features (B, L, K) as cross attention reads them, (B, L, D); constant over a run."""
@@ -86,8 +88,11 @@ class WanDenoiser:
         # Patches through the weights of the convolution whose windows they are.
         x_BnD = torch.nn.functional.linear(patches_BnV.to(weight_DV.dtype), weight_DV, model.patch_embedding.bias)
         rotation = self._rotation(parallel)
+        exchanged: Kind | None = None if parallel.collectives.alone else "spatial"
         for layer, block in enumerate(model.blocks):
-            x_BnD = _block(block, x_BnD, text_BLD, conditioning_B6D, rotation, LayerSites(cache, layer, step), parallel)
+            at = Place(layer, step, ("spatial", "cross", "mlp"))
+            inputs = (block, x_BnD, text_BLD, conditioning_B6D, rotation, parallel)
+            x_BnD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
         shift, scale = (model.scale_shift_table + embedded_BD[:, None]).chunk(2, dim=1)
         x_BnD = (model.norm_out(x_BnD.float()) * (1 + scale) + shift).type_as(x_BnD)
         # The projection's values run over a patch first, then channels; the convolution's the other way.
@@ -108,12 +113,12 @@ class WanDenoiser:
 
 
 def _block(
+    site: Sites,
     block: Any,
     x_BnD: torch.Tensor,
     text_BLD: torch.Tensor,
     conditioning_B6D: torch.Tensor,
     rotation: Rotation,
-    site: LayerSites,
     parallel: TokenParallel,
 ) -> torch.Tensor:
     modulation = (block.scale_shift_table + conditioning_B6D.float()).chunk(6, dim=1)

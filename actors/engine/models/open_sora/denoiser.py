@@ -10,12 +10,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from actors.engine.cache import BroadcastCache
+from actors.engine.blocks import Blocks, Sites
+from actors.engine.cache import BroadcastCache, Place
 from actors.engine.models.open_sora.blocks import Block
 from actors.engine.models.open_sora.embeddings import Rotation
 from actors.engine.models.open_sora.transformer import OpenSoraTransformer3DModel
-from actors.engine.models.sites import LayerSites
 from actors.engine.sequence import FrameParallel
+from cluster.pab import Kind
 
 
 class OpenSoraDenoiser:
@@ -26,11 +27,14 @@ class OpenSoraDenoiser:
     none. Making a denoiser costs nothing: a request has its own.
     """
 
-    def __init__(self, model: OpenSoraTransformer3DModel, *, height: int, width: int, fps: float) -> None:
+    def __init__(
+        self, model: OpenSoraTransformer3DModel, *, height: int, width: int, fps: float, blocks: Blocks | None = None
+    ) -> None:
         """Drive `model`, told the video's `height` and `width` in pixels and its frames a second."""
         self._model = model
         self._size = (height, width)
         self._fps = fps
+        self._blocks = blocks or Blocks()
 
     def project_text(self, text_BLK: torch.Tensor) -> torch.Tensor:
         """Text features (B, L, K) as cross attention reads them, (B, L, D); constant over a run."""
@@ -68,20 +72,22 @@ class OpenSoraDenoiser:
         x_BTSD = model.embed(latents_BCThw, *self._size)
         rotation = model.rope(parallel.num_frames)
         layers: Iterable[tuple[Any, Any]] = zip(model.spatial_blocks, model.temporal_blocks, strict=True)
+        exchanged: Kind | None = None if parallel.collectives.alone else "temporal"
         for layer, blocks in enumerate(layers):
             for block in blocks:
-                site = LayerSites(cache, layer, step, block.kind)
-                x_BTSD = _block(block, x_BTSD, text_BLD, conditioning_B6D, rotation, site, parallel)
+                at = Place(layer, step, (block.kind, "cross", "mlp"), block.kind)
+                inputs = (block, x_BTSD, text_BLD, conditioning_B6D, rotation, parallel)
+                x_BTSD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
         return model.finish(x_BTSD, embedded_BD, latents_BCThw.shape[3:])[:, :channels]
 
 
 def _block(
+    site: Sites,
     block: Block,
     x_BTSD: torch.Tensor,
     text_BLD: torch.Tensor,
     conditioning_B6D: torch.Tensor,
     rotation: Rotation,
-    site: LayerSites,
     parallel: FrameParallel,
 ) -> torch.Tensor:
     modulation = block.modulation(conditioning_B6D)
