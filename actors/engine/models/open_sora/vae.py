@@ -5,7 +5,8 @@ Parameters bear the names of the published checkpoint, hpcai-tech/OpenSora-VAE-v
 Shapes: B batch, T frames, t latent frames, Z latent channels, H and W pixels, h and w latent height and width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from diffusers import AutoencoderKL, ConfigMixin
@@ -26,6 +27,8 @@ class AutoencoderKLOpenSora(PublishedModel, ConfigMixin):
     latent ones. A last, shorter group has a latent frame for each 4 of its frames.
     """
 
+    fixed_settings: ClassVar[Mapping[str, object]] = {"micro_frame_size": 17}
+
     @register_to_config
     def __init__(
         self,
@@ -45,6 +48,20 @@ class AutoencoderKLOpenSora(PublishedModel, ConfigMixin):
         self.temporal_vae = TemporalVae(channels, temporal_channels, temporal_res_blocks, norm_num_groups)
         self.register_buffer("shift", torch.tensor(latents_mean).reshape(1, channels, 1, 1, 1))
         self.register_buffer("scale", torch.tensor(latents_std).reshape(1, channels, 1, 1, 1))
+
+    @property
+    def latent_group(self) -> int:
+        """Latent frames of a whole group."""
+        return -(-self.config.frame_group // TIME_SCALE)
+
+    @property
+    def scale_factor(self) -> int:
+        """Pixels a latent pixel, along each edge."""
+        return int(2 ** (len(self.config.block_out_channels) - 1))
+
+    def group_frames(self, latent_frames: int) -> int:
+        """Frames of a group, or of a shorter one at the end as many as it can hold."""
+        return min(self.config.frame_group, TIME_SCALE * latent_frames)
 
     def encode(self, video_B3THW: torch.Tensor) -> torch.Tensor:
         """A video in -1..1 to the means of its latents, (B, Z, t, h, w); nothing is sampled."""
