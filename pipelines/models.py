@@ -104,7 +104,7 @@ def read_card(model: KnownModel) -> ModelCard:
         raise ConfigError(f"a json file of {model.folder} is not what diffusers saves ({error}); {saved}") from error
     for part in card.parts:
         if not (model.folder / part).is_dir():
-            raise ConfigError(f"{model.folder} has no folder {part}; save the whole {card.pipeline} there again")
+            raise ConfigError(f"{model.folder} has no folder {part}; {saved}")
     return card
 
 

@@ -118,7 +118,7 @@ def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) ->
     """The published config.json of the VAE says nothing of its sizes: they are what its class has."""
     frames, rows, columns = transformer["patch_size"]
     if frames != 1 or rows != columns:
-        raise ValueError(f"its patches are {transformer['patch_size']}; squares of 1 frame are wanted")
+        raise ConfigError(f"the model has patches of {transformer['patch_size']}, and pabcast runs squares of 1 frame")
     decoder = VaeNumbers(
         channels=tuple(vae.get("block_out_channels", (128, 256, 512, 512))),
         layers_per_block=vae.get("layers_per_block", 2),
