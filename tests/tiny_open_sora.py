@@ -1,4 +1,4 @@
-"""Small random Open-Sora and Open-Sora-Plan models, their folders laid out as the README of configs/models says.
+"""Small random Open-Sora and Open-Sora-Plan models, their folders laid out as the entries of configs/models say.
 
 Transformer and VAE have the file names and the keys of config.json that their authors published.
 """

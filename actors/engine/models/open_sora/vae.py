@@ -5,8 +5,7 @@ Parameters bear the names of the published checkpoint, hpcai-tech/OpenSora-VAE-v
 Shapes: B batch, T frames, t latent frames, Z latent channels, H and W pixels, h and w latent height and width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import AutoencoderKL, ConfigMixin
@@ -26,8 +25,6 @@ class AutoencoderKLOpenSora(PublishedModel, ConfigMixin):
     Groups of `frame_group` frames know nothing of each other, so whole groups can be decoded apart: 17 frames are 5
     latent ones. A last, shorter group has a latent frame for each 4 of its frames.
     """
-
-    fixed_settings: ClassVar[Mapping[str, object]] = {"micro_frame_size": 17}
 
     @register_to_config
     def __init__(
