@@ -14,8 +14,6 @@ from pipelines.places import ROOT, config_folders
 from pipelines.strict import build, nearest
 from pipelines.yaml_file import read_yaml
 
-_PARTS = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
-
 
 def _sampling_values(value: object, key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
@@ -104,7 +102,7 @@ def read_card(model: KnownModel) -> ModelCard:
         raise ConfigError(f"a config.json of {model.folder} lacks {error.args[0]}; {saved}") from error
     except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(f"a json file of {model.folder} is not what diffusers saves ({error}); {saved}") from error
-    for part in _PARTS:
+    for part in card.parts:
         if not (model.folder / part).is_dir():
             raise ConfigError(f"{model.folder} has no folder {part}; {saved}")
     return card

@@ -12,6 +12,8 @@ from cluster.model import ModelNumbers
 from cluster.pab import Kind
 
 _ENDS_READ = 1 << 20
+_PARTS = ("text_encoder", "tokenizer", "transformer", "vae")
+_WITHOUT_SCHEDULER = {"OpenSoraPipeline", "OpenSoraPlanPipeline"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +21,9 @@ class ModelCard:
     """A model on disk."""
 
     path: str
-    """Its folder, in the layout of a diffusers pipeline."""
+    """Its folder, with a folder for each of its `parts`."""
     pipeline: str
-    """The diffusers pipeline class it names."""
+    """The pipeline class that its model_index.json names: diffusers', or one of those that it lacks."""
     revision: str
     """12 hex digits over its files' names, sizes and both ends of each (1 MiB)."""
     numbers: ModelNumbers
@@ -30,6 +32,11 @@ class ModelCard:
     def kinds(self) -> tuple[Kind, ...]:
         """Its kinds of attention."""
         return self.numbers.kinds
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The folders that a whole model has; where its authors published no scheduler's, none is needed."""
+        return _PARTS if self.pipeline in _WITHOUT_SCHEDULER else ("scheduler", *_PARTS)
 
 
 def inspect_model(path: str | Path) -> ModelCard:

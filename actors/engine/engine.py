@@ -143,7 +143,7 @@ class Engine:
         report = VideoReport(
             gang=width,
             rank=rank,
-            steps=request.steps,
+            steps=schedule.num_steps,
             first_step=run.first_step,
             seconds=clock.total,
             text_seconds=text_seconds,

@@ -1,4 +1,4 @@
-"""A model's numbers from the config files that it is published with, by its diffusers pipeline."""
+"""A model's numbers from the config files that it is published with, by its pipeline."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -114,7 +114,79 @@ def _wan(index: Config, transformer: Config, vae: Config, text: Config) -> Model
     )
 
 
-READERS: Mapping[str, Reader] = {"LattePipeline": _latte, "CogVideoXPipeline": _cogvideox, "WanPipeline": _wan}
+def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) -> ModelNumbers:
+    """The published config.json of the VAE says nothing of its sizes: they are what its class has."""
+    frames, rows, columns = transformer["patch_size"]
+    if frames != 1 or rows != columns:
+        raise ConfigError(f"the model has patches of {transformer['patch_size']}, and pabcast runs squares of 1 frame")
+    decoder = VaeNumbers(
+        channels=tuple(vae.get("block_out_channels", (128, 256, 512, 512))),
+        layers_per_block=vae.get("layers_per_block", 2),
+        latent_channels=transformer["in_channels"],
+        frame_group=17,
+        latent_group=5,
+    )
+    return ModelNumbers(
+        sites=("spatial", "cross", "mlp", "temporal", "cross", "mlp"),
+        num_layers=transformer["depth"],
+        hidden_size=transformer["hidden_size"],
+        num_heads=transformer["num_heads"],
+        mlp_ratio=int(transformer["mlp_ratio"]),
+        patch_size=rows,
+        latent_channels=transformer["in_channels"],
+        text_tokens=transformer["model_max_length"],
+        vae=decoder,
+        num_frames=51,
+        max_frames=408,
+        min_edge=144,
+        max_edge=2048,
+        native_edge=720,
+        pads_patches=True,
+        max_prompt_bytes=4096,
+        text_width=text["d_model"],
+        text_parameters=_text_parameters(text),
+        text_embeddings=text["vocab_size"] * text["d_model"],
+    )
+
+
+def _open_sora_plan(index: Config, transformer: Config, vae: Config, text: Config) -> ModelNumbers:
+    """Planned as if its VAE were of images: its convolutions over time cost more than that."""
+    latent_frames, sizes = transformer["video_length"], transformer["sample_size"]
+    num_frames = 4 * latent_frames - 3
+    decoder = VaeNumbers(
+        channels=tuple(vae["hidden_size"] * multiple for multiple in vae["hidden_size_mult"]),
+        layers_per_block=vae["num_res_blocks"],
+        latent_channels=vae["embed_dim"],
+        frame_group=num_frames,
+        latent_group=latent_frames,
+    )
+    native_edge = (sizes if isinstance(sizes, int) else max(sizes)) * decoder.scale
+    return ModelNumbers(
+        num_layers=transformer["num_layers"],
+        hidden_size=transformer["num_attention_heads"] * transformer["attention_head_dim"],
+        num_heads=transformer["num_attention_heads"],
+        patch_size=transformer["patch_size"],
+        latent_channels=transformer["in_channels"],
+        text_tokens=300,
+        vae=decoder,
+        num_frames=num_frames,
+        min_edge=4 * transformer["patch_size"] * decoder.scale,
+        max_edge=_EDGES * native_edge,
+        native_edge=native_edge,
+        max_prompt_bytes=4096,
+        text_width=text["d_model"],
+        text_parameters=_text_parameters(text),
+        text_embeddings=text["vocab_size"] * text["d_model"],
+    )
+
+
+READERS: Mapping[str, Reader] = {
+    "LattePipeline": _latte,
+    "CogVideoXPipeline": _cogvideox,
+    "OpenSoraPipeline": _open_sora,
+    "OpenSoraPlanPipeline": _open_sora_plan,
+    "WanPipeline": _wan,
+}
 
 
 def _smallest(multiple: int) -> int:

@@ -15,6 +15,7 @@ class VideoReport:
     """Width of the gang."""
     rank: int
     steps: int
+    """Evaluations of the model; some samplers make more of them than the steps that are asked for."""
     first_step: int = 0
     """The step that this run of it began with; all else but `computed` is of the steps from there on."""
     seconds: float

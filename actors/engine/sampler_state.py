@@ -18,7 +18,8 @@ def take_part(step: int, latents: torch.Tensor, scheduler: Any, parallel: Sequen
     """The state of a rank that is about to do `step` on its part of the latents."""
     held = [latents]
     fields = {name: _without(value, held) for name, value in vars(scheduler).items() if _changes(value, latents)}
-    first, *remembered = (tensor.float().cpu().numpy() for tensor in held)
+    # Copies, for samplers add to what they remember in place (PNDM), after the snapshot and after `resume`.
+    first, *remembered = (tensor.to("cpu", torch.float32, copy=True).numpy() for tensor in held)
     share = Snapshot(step=step, latents=first, remembered=tuple(remembered), sampler=fields)
     collectives = parallel.collectives
     return SnapshotPart(rank=collectives.rank, ranks=collectives.width, axis=parallel.axis, share=share)
@@ -28,7 +29,7 @@ def resume(snapshot: Snapshot, scheduler: Any, parallel: SequenceParallel, like:
     """This rank's part of the latents, of the type of `like`; `scheduler`, set to as many steps, gets its memory."""
 
     def own(joined: Floats) -> torch.Tensor:
-        return parallel.own(torch.from_numpy(joined)).to(like.device, like.dtype)
+        return parallel.own(torch.from_numpy(joined)).to(like.device, like.dtype, copy=True)
 
     held = [own(joined) for joined in (snapshot.latents, *snapshot.remembered)]
     for name, value in snapshot.sampler.items():
@@ -50,7 +51,7 @@ def _without(value: Any, held: list[torch.Tensor]) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     if value.shape != held[0].shape:
-        return value.cpu().numpy()
+        return value.cpu().numpy().copy()
     held.append(value)
     return Held(len(held) - 1)
 

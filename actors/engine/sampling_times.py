@@ -20,20 +20,43 @@ def fresh_scheduler(scheduler: Any, steps: int, device: torch.device, shape: Sha
     One whose timesteps hang on the video's shape is told it.
 
     Raises:
-        RequestError: more steps than the scheduler has timesteps.
+        RequestError: more steps than the scheduler has timesteps, or fewer than it starts with.
     """
     own = copy.deepcopy(scheduler)
-    most = own.config.num_train_timesteps
-    if not 1 <= steps <= most:
-        raise RequestError(f"steps is {steps}; the model's scheduler takes 1 to {most}")
+    least, most = _fewest_steps(own), own.config.num_train_timesteps
+    if not least <= steps <= most:
+        raise RequestError(f"steps is {steps}; the model's scheduler takes {least} to {most}")
     by_shape = "num_frames" in inspect.signature(own.set_timesteps).parameters
     own.set_timesteps(steps, device=device, **(asdict(shape) if by_shape else {}))
     return own
 
 
+def load_scheduler(folder: Path, pipeline: str) -> Any:
+    """What samples the model in `folder`: what it says, or what the authors of a `pipeline` without saying sample with.
+
+    Raises:
+        OSError: the folder should say, and does not.
+    """
+    if pipeline == "OpenSoraPipeline":
+        # Its package takes a second to import, which nobody else should wait for.
+        from actors.engine.models.open_sora import OpenSoraFlowScheduler
+
+        return OpenSoraFlowScheduler()
+    saved = folder / "scheduler"
+    if pipeline == "OpenSoraPlanPipeline" and not saved.is_dir():
+        return diffusers.PNDMScheduler()
+    config = diffusers.DDIMScheduler.load_config(saved)
+    return getattr(diffusers, config["_class_name"]).from_config(config)
+
+
 def timesteps(model: str | Path, steps: int, shape: Shape) -> tuple[float, ...]:
     """The timesteps (descending, 0..1000) that the model in the folder `model` takes in `steps` steps."""
-    folder = Path(inspect_model(model).path) / "scheduler"
-    config = diffusers.DDIMScheduler.load_config(folder)
-    scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    card = inspect_model(model)
+    scheduler = load_scheduler(Path(card.path), card.pipeline)
     return tuple(float(t) for t in fresh_scheduler(scheduler, steps, torch.device("cpu"), shape).timesteps)
+
+
+def _fewest_steps(scheduler: Any) -> int:
+    """PNDM does its first three steps by Runge-Kutta, and the next ones read what those found."""
+    whole_pndm = isinstance(scheduler, diffusers.PNDMScheduler) and not scheduler.config.skip_prk_steps
+    return int(scheduler.pndm_order) if whole_pndm else 1

@@ -69,7 +69,6 @@ def _contract(made: JobPlan) -> dict[str, Any]:
 
 def _plain(group: PlannedGroup) -> dict[str, Any]:
     cost, kindred = group.decision.cost, group.kindred
-    sent = group.all_to_all_bytes + cost.sent.swaps.bytes
     return {
         "size": f"{kindred.shape.width}x{kindred.shape.height}",
         "num_frames": kindred.shape.num_frames,

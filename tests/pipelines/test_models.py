@@ -1,11 +1,16 @@
 """Models on disk: what is known, what is left out, and the sentence for a folder that is no whole model."""
 
+import dataclasses
+import inspect
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from actors.engine.models.open_sora import OpenSoraTransformer3DModel
+from actors.engine.models.open_sora_plan import AutoencoderKLOpenSoraPlan, OpenSoraPlanTransformer3DModel
+from actors.engine.published_numbers import READERS
 from cluster.errors import ConfigError, RequestError
 from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
@@ -14,6 +19,15 @@ from pipelines.models import find_model, known_models, left_out, read_card
 from pipelines.pab_text import check_blocks, read_pab
 from pipelines.width_policy import model_numbers, model_timesteps
 
+T5_XXL = {
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "vocab_size": 32128,
+    "feed_forward_proj": "gated-gelu",
+}
 NAMES = ("num_layers", "num_attention_heads", "attention_head_dim", "in_channels", "video_length", "sample_size")
 NUMBERS: dict[str, object] = dict.fromkeys(NAMES, 1)
 
@@ -110,6 +124,44 @@ def test_models_with_joint_attention_have_their_published_sizes(
     assert numbers.sequence(shape) == tokens
     assert numbers.edge_multiple == 16
     assert numbers.hidden_size % numbers.num_heads == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "pipeline", "transformer", "vae", "changed"),
+    [
+        ("open-sora-1.2", "OpenSoraPipeline", OpenSoraTransformer3DModel, None, {}),
+        (
+            "open-sora-plan-1.1",
+            "OpenSoraPlanPipeline",
+            OpenSoraPlanTransformer3DModel,
+            AutoencoderKLOpenSoraPlan,
+            {"sample_size": [64, 64], "video_length": 17},
+        ),
+        (
+            "open-sora-plan-1.1-221",
+            "OpenSoraPlanPipeline",
+            OpenSoraPlanTransformer3DModel,
+            AutoencoderKLOpenSoraPlan,
+            {"sample_size": [64, 64], "video_length": 56},
+        ),
+    ],
+)
+def test_an_entry_has_the_numbers_that_its_published_files_have(
+    name: str, pipeline: str, transformer: type, vae: type | None, changed: dict[str, object]
+) -> None:
+    """The config.json of Open-Sora's VAE has none of its sizes."""
+    sizes = _defaults(transformer) | changed
+    read = READERS[pipeline]({}, sizes, _defaults(vae) if vae else {"micro_frame_size": 17}, T5_XXL)
+    model = known_models()[name]
+    # Entries leave out the words, which are looked up and not multiplied.
+    assert dataclasses.replace(read, text_embeddings=0) == model.numbers
+    assert read.parameters / 1e9 == pytest.approx(1.06 if "plan" in name else 1.21, abs=0.06)
+
+
+def _defaults(model: type) -> dict[str, object]:
+    """The sizes that a model's class has unless told, which are those that its authors published."""
+    parameters = inspect.signature(model).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters}
 
 
 def test_every_model_names_a_preset_that_broadcasts_something_in_its_own_timesteps() -> None:

@@ -11,6 +11,8 @@ from cluster.errors import ConfigError
 FAMILIES = {
     "CogVideoXPipeline": "actors.engine.families.cogvideox:CogVideoX",
     "LattePipeline": "actors.engine.families.latte:Latte",
+    "OpenSoraPipeline": "actors.engine.families.open_sora:OpenSora",
+    "OpenSoraPlanPipeline": "actors.engine.families.open_sora_plan:OpenSoraPlan",
     "WanPipeline": "actors.engine.families.wan:Wan",
 }
 """Where the family of a pipeline is; a module is imported only when a model of its family is loaded."""

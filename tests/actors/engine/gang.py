@@ -22,6 +22,8 @@ class Case:
     options: RunOptions
     resume_of: str = ""
     """Go on from the first snapshot of that earlier case's second half; two ranks ran it."""
+    model: Path | None = None
+    """Its folder, if it is not the one that `run_gangs` is given."""
 
 
 def run_gangs(model: Path, cases: list[Case], folder: Path, processes: int = 4) -> dict[str, dict[str, object]]:
@@ -36,11 +38,11 @@ def _rank(rank: int, world: int, model: str, cases: list[Case], folder: str) -> 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
     groups = {width: dist.new_group(list(range(width))) for width in {case.width for case in cases}}
-    engine = Engine.load(model)
+    engines = {path: Engine.load(path) for path in {str(case.model or model) for case in cases}}
     for case in cases:
         dist.barrier()
         if rank < case.width:
-            _run(engine, case, groups[case.width], rank, folder)
+            _run(engines[str(case.model or model)], case, groups[case.width], rank, folder)
     dist.destroy_process_group()
 
 

@@ -1,8 +1,10 @@
 """The timesteps that planning knows without torch are those of diffusers' schedulers."""
 
 import pytest
+import torch
 from diffusers import CogVideoXDDIMScheduler, DDIMScheduler, PNDMScheduler, UniPCMultistepScheduler
 
+from actors.engine.sampling_times import fresh_scheduler
 from cluster.errors import RequestError
 from cluster.sampler import SamplerNumbers
 from cluster.shape import Shape
@@ -36,3 +38,11 @@ def test_timesteps_are_those_of_diffusers(numbers, scheduler):
 def test_pndm_refuses_fewer_steps_than_it_starts_with():
     with pytest.raises(RequestError, match="steps is 3; the model's sampler, PNDM, takes 4 or more"):
         SamplerNumbers(kind="pndm").timesteps(3, SHAPE)
+
+
+@pytest.mark.parametrize(("skip_prk_steps", "least"), [(False, 4), (True, 1)])
+def test_so_does_diffusers_scheduler_unless_it_skips_that_start(skip_prk_steps, least):
+    scheduler = PNDMScheduler(skip_prk_steps=skip_prk_steps)
+    assert len(fresh_scheduler(scheduler, 4, torch.device("cpu"), SHAPE).timesteps) == (5 if skip_prk_steps else 13)
+    with pytest.raises(RequestError, match=f"takes {least} to 1000"):
+        fresh_scheduler(scheduler, least - 1, torch.device("cpu"), SHAPE)

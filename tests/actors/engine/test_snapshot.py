@@ -1,8 +1,12 @@
 """Snapshots from the parts of ranks."""
 
 import numpy as np
+import pytest
+import torch
+from diffusers import PNDMScheduler
 
-from actors.engine import Snapshot, SnapshotPart, join_parts
+from actors.engine import FrameParallel, Snapshot, SnapshotPart, join_parts
+from actors.engine.sampler_state import resume, take_part
 
 
 def part(step: int, first_frame: int, frames: int) -> SnapshotPart:
@@ -24,3 +28,23 @@ def test_the_latest_step_that_every_rank_reached_is_taken():
 def test_without_a_step_that_all_ranks_reached_there_is_none():
     assert join_parts([part(4, 0, 9), part(8, 9, 7)]) is None
     assert join_parts([]) is None
+
+
+@pytest.mark.parametrize("step", [1, 6, 14])
+def test_a_snapshot_stays_what_it_is_while_runs_go_on_from_it(step):
+    """PNDM adds to what it remembers in place, and floats on the CPU could share its memory."""
+
+    def go_on(scheduler, latents, first, last):
+        for timestep in scheduler.timesteps[first:last]:
+            latents = scheduler.step(torch.sin(latents) * timestep / 1000, timestep, latents).prev_sample
+        return latents
+
+    parallel, made = FrameParallel(2), [PNDMScheduler() for _ in range(3)]
+    for scheduler in made:
+        scheduler.set_timesteps(8)
+    begun = go_on(made[0], torch.randn(1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0)), 0, step)
+    snapshot = join_parts([take_part(step, begun, made[0], parallel)])
+    ends = [go_on(made[0], begun, step, None)]
+    ends += [go_on(other, resume(snapshot, other, parallel, begun), step, None) for other in made[1:]]
+    assert torch.equal(ends[1], ends[0])
+    assert torch.equal(ends[2], ends[0])

@@ -46,6 +46,20 @@ class AutoencoderKLOpenSora(PublishedModel, ConfigMixin):
         self.register_buffer("shift", torch.tensor(latents_mean).reshape(1, channels, 1, 1, 1))
         self.register_buffer("scale", torch.tensor(latents_std).reshape(1, channels, 1, 1, 1))
 
+    @property
+    def latent_group(self) -> int:
+        """Latent frames of a whole group."""
+        return -(-self.config.frame_group // TIME_SCALE)
+
+    @property
+    def scale_factor(self) -> int:
+        """Pixels a latent pixel, along each edge."""
+        return int(2 ** (len(self.config.block_out_channels) - 1))
+
+    def group_frames(self, latent_frames: int) -> int:
+        """Frames of a group, or of a shorter one at the end as many as it can hold."""
+        return min(self.config.frame_group, TIME_SCALE * latent_frames)
+
     def encode(self, video_B3THW: torch.Tensor) -> torch.Tensor:
         """A video in -1..1 to the means of its latents, (B, Z, t, h, w); nothing is sampled."""
         x_BZThw = self.spatial_vae.encode(video_B3THW, self.config.micro_batch_size)

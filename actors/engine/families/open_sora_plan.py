@@ -1,0 +1,61 @@
+"""Open-Sora-Plan 1.1, as its authors published it.
+
+Shapes: L text tokens, K width of the text features, C latent channels, T latent frames, h and w latent height and
+width, F frames, H and W pixels.
+"""
+
+from pathlib import Path
+
+import torch
+
+from actors.engine.families.family import Family
+from actors.engine.families.frames import Frames, on_first_rank, to_uint8
+from actors.engine.families.published_parts import PublishedParts
+from actors.engine.models.latte import LatteDenoiser
+from actors.engine.models.open_sora_plan import AutoencoderKLOpenSoraPlan, OpenSoraPlanTransformer3DModel
+from actors.engine.sampling_times import load_scheduler
+from cluster.shape import Shape
+
+
+class OpenSoraPlan(Family):
+    """Its Latte with its causal VAE and T5, sampled with PNDM unless the folder says otherwise.
+
+    Source: opensora/sample of github.com/PKU-YuanGroup/Open-Sora-Plan, tag v1.1.0.
+    """
+
+    def __init__(self, parts: PublishedParts) -> None:
+        super().__init__(parts)
+        # As its authors do: memory does not grow with the video, and what fits a tile is decoded in one piece.
+        parts.vae.enable_tiling()
+        self._denoiser = LatteDenoiser(parts.transformer)
+
+    @classmethod
+    def load(cls, path: str, device: str, dtype: torch.dtype) -> "OpenSoraPlan":
+        """The model in the folder `path`."""
+        models = {"transformer": OpenSoraPlanTransformer3DModel, "vae": AutoencoderKLOpenSoraPlan}
+        scheduler = load_scheduler(Path(path), "OpenSoraPlanPipeline")
+        return cls(PublishedParts.load(path, device, dtype, **models, scheduler=scheduler))
+
+    def denoiser(self, shape: Shape, fps: float) -> LatteDenoiser:
+        """The same for every video."""
+        return self._denoiser
+
+    def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The prompt's features, of the tokens that it has, and as many of the negative one's.
+
+        A negative prompt of fewer tokens is filled up with what T5 makes of padding, one of more is cut off.
+        """
+        text_1LK = self.parts.read(prompt)
+        if negative_prompt is None:
+            return text_1LK, None
+        return text_1LK, self.parts.read(negative_prompt, padded=True)[:, : text_1LK.shape[1]]
+
+    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
+        """Rank 0 decodes all: a frame of its causal decoder needs those before it, and its norms all frames."""
+        vae = self.parts.vae
+
+        def decode() -> torch.Tensor:
+            pixels: torch.Tensor = vae.decode(latents_1CThw.to(vae.dtype) / vae.config.scaling_factor).sample
+            return pixels
+
+        return on_first_rank(lambda: to_uint8([decode()[0].transpose(0, 1)]), latents_1CThw, 8, rank)
