@@ -37,6 +37,7 @@ class Order:
     """What the submitter calls it; several tickets may share one."""
     width: int
     steps: int
+    """As asked for. Progress counts evaluations of the model, of which a sampler may need a few more (PNDM 9)."""
     title: str
     """For messages: the shape of the video and the start of its prompt."""
     payload: bytes
