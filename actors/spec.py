@@ -28,6 +28,8 @@ class PoolSpec:
     """`auto`: cuda if the cluster has GPUs."""
     dtype: Dtype = "auto"
     """`auto`: bfloat16 on cuda, float32 on the CPU."""
+    compile: bool = False
+    """Whether the model's blocks are compiled as they first run; the first video of a shape waits for it."""
     threads_per_worker: int | None = None
     """CPU threads a worker computes with; None: the cores of its node, shared out."""
     step_timeout_s: float = 120.0

@@ -90,7 +90,9 @@ class Worker:
         torch.set_num_threads(self._spec.threads_per_worker or max(1, cores // self._spec.workers))
         self._meeting = Rendezvous(_address(), self._spec.device)
         try:
-            self._engine = Engine.load(self._spec.model, device=self._spec.device, dtype=self._spec.dtype)
+            self._engine = Engine.load(
+                self._spec.model, device=self._spec.device, dtype=self._spec.dtype, compiled=self._spec.compile
+            )
         except PabcastError as error:
             return str(error)
         except Exception as error:

@@ -82,6 +82,9 @@ class ClusterConfig:
     """Workers that jobs never hold."""
     device: Device = "auto"
     dtype: Dtype = "auto"
+    compile: bool = False
+    """Compile the model's blocks (torch.compile) as they first run; the first video of a shape waits for it, and
+    `step_timeout_s` must be longer than that."""
     threads_per_worker: int | None = None
     """CPU threads of a worker; null shares the cores out."""
     step_timeout_s: float = 120.0
@@ -95,7 +98,8 @@ class ClusterConfig:
     """Send pabcast's packages to the nodes of an existing cluster that does not have them installed."""
 
     def __post_init__(self) -> None:
-        for name in ("workers", "threads_per_worker", "step_timeout_s", "client_timeout_s", "ready_timeout_s"):
+        positive = ("workers", "domain_workers", "threads_per_worker", "step_timeout_s", "client_timeout_s")
+        for name in (*positive, "ready_timeout_s"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"cluster.{name} is {value}; it must be more than 0")
@@ -150,6 +154,7 @@ class ClusterConfig:
             workers=self.workers,
             device=self.device,
             dtype=self.dtype,
+            compile=self.compile,
             threads_per_worker=self.threads_per_worker,
             step_timeout_s=self.step_timeout_s,
             client_timeout_s=self.client_timeout_s,

@@ -51,9 +51,16 @@ class Blocks:
     def __init__(self, backend: str | None = None) -> None:
         """Compile with torch's `backend` (inductor; eager only traces), or not at all."""
         self._run: Callable[..., tuple[torch.Tensor, Outputs]] = _run
+        self._compiles = backend is not None
+        self._patterns: set[object] = set()
         if backend is not None:
             torch._dynamo.config.recompile_limit = MOST_GRAPHS
             self._run = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend)
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs there are by now: one for each kind of block, shape, and pattern of what comes in and out."""
+        return len(self._patterns)
 
     def run(
         self, block: Block, cache: BroadcastCache, place: Place, *args: Any, exchanged: Kind | None = None
@@ -65,7 +72,11 @@ class Blocks:
         """
         asks = exchanged is not None and cache.computes(place, exchanged)
         run = _run if asks else self._run
-        x, outputs = run(block, cache.read(place), cache.wanted(place), *args)
+        kept, wanted = cache.read(place), cache.wanted(place)
+        if self._compiles and not asks:
+            shapes = tuple(arg.shape for arg in args if isinstance(arg, torch.Tensor))
+            self._patterns.add((block, place.kinds, tuple(kept), wanted, shapes))
+        x, outputs = run(block, kept, wanted, *args)
         cache.end(place, outputs)
         return x
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
+from actors.engine.blocks import Blocks
 from actors.engine.card import ModelCard, inspect_model
 from actors.engine.families.family import Family
 from actors.engine.families.latte import Latte
@@ -49,20 +50,23 @@ class Engine:
         self.card = card
 
     @classmethod
-    def load(cls, path: str, *, device: str = "cpu", dtype: str = "float32") -> "Engine":
-        """Load the pipeline in the folder `path`, safetensors only.
+    def load(cls, path: str, *, device: str = "cpu", dtype: str = "float32", compiled: bool = False) -> "Engine":
+        """Load the pipeline in the folder `path`, safetensors only; its blocks may be compiled as they first run.
 
         Raises:
             ConfigError: the folder holds no model that pabcast runs, or files that do not fit it.
         """
         card = inspect_model(path)
-        return cls(load_family(card, device, getattr(torch, dtype)), card)
+        return cls(load_family(card, device, getattr(torch, dtype), _blocks(compiled)), card)
 
     @classmethod
-    def random(cls, name: str, numbers: ModelNumbers, *, device: str = "cpu", dtype: str = "float32") -> "Engine":
+    def random(
+        cls, name: str, numbers: ModelNumbers, *, device: str = "cpu", dtype: str = "float32", compiled: bool = False
+    ) -> "Engine":
         """A model of the sizes in `numbers` with random weights, for measurements; `name` is what its card says."""
         pipeline = random_latte(numbers, device, getattr(torch, dtype))
-        return cls(Latte(pipeline), ModelCard(path=name, pipeline="LattePipeline", revision="random", numbers=numbers))
+        card = ModelCard(path=name, pipeline="LattePipeline", revision="random", numbers=numbers)
+        return cls(Latte(pipeline, _blocks(compiled)), card)
 
     @property
     def device(self) -> torch.device:
@@ -154,6 +158,7 @@ class Engine:
             all_gather=parallel.collectives.all_gather,
             swaps=parallel.collectives.swaps,
             cache_peak_bytes=denoiser.cache_peak_bytes,
+            graphs=self.model.blocks.graphs,
         )
         return RankOutput(
             frames=frames,
@@ -242,6 +247,10 @@ class _Clock:
     @property
     def total(self) -> float:
         return self._last - self._begun
+
+
+def _blocks(compiled: bool) -> Blocks:
+    return Blocks("inductor" if compiled else None)
 
 
 def _out_of_memory(request: VideoRequest, error: BaseException) -> OutOfMemory:

@@ -31,6 +31,8 @@ class VideoReport:
     """Predictions that the halves of a gang, each with a guidance branch, handed to each other."""
     cache_peak_bytes: int = 0
     """The most that the broadcast cache held at once on this rank."""
+    graphs: int = 0
+    """Graphs that the rank's blocks have been compiled to by now; none if they run as they are written."""
 
     @property
     def figures(self) -> Figures:

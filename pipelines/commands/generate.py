@@ -31,6 +31,9 @@ from pipelines.local_room import check_room
 from pipelines.progress import counting
 from pipelines.strict import convert
 
+_COMPILING_S = 900.0
+"""How long a step may take that compiles."""
+
 if TYPE_CHECKING:
     from actors.result import VideoResult
 
@@ -50,6 +53,7 @@ def generate(
     guidance_passes: PassesOption = "batched",
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to run.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="In what.")] = "auto",
+    compile_blocks: Annotated[bool, typer.Option("--compile", help="Compile the model's blocks first.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.mp4", help="By default a new one in out/.")] = None,
     save_latents: Annotated[
         Path | None, typer.Option("--save-latents", metavar="FILE.safetensors", help="Keep the final latents.")
@@ -75,6 +79,7 @@ def generate(
         workers=gang,
         device=convert(device, Device, "--device"),
         dtype=convert(dtype, Dtype, "--dtype"),
+        compile=compile_blocks,
     )
     check_room(cluster, video.card.path, "--gang")
     file = _check_files(out, save_latents, Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4")
@@ -98,7 +103,14 @@ def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, 
         from actors.pool_client import PoolClient
         from actors.spec import PoolSpec
 
-        spec = PoolSpec(model=video.card.path, workers=gang, device=cluster.device, dtype=cluster.dtype)
+        spec = PoolSpec(
+            model=video.card.path,
+            workers=gang,
+            device=cluster.device,
+            dtype=cluster.dtype,
+            compile=cluster.compile,
+            step_timeout_s=_COMPILING_S if cluster.compile else PoolSpec.step_timeout_s,
+        )
         with PoolClient.connect(spec) as pool:
             pool.wait_ready(cluster.ready_timeout_s)
             options = RunOptions(guidance=passes, return_latents=keep_latents)
@@ -163,6 +175,7 @@ def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: 
         "collectives": {name: asdict(getattr(report, name)) for name in ("all_to_all", "all_gather", "swaps")},
         "computed": report.computed,
         "cache_bytes": report.cache_peak_bytes,
+        "graphs": report.graphs,
     }
 
 

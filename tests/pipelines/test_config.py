@@ -92,6 +92,7 @@ def test_the_resolved_config_loads_again(config_file: str, tmp_path: Path) -> No
         ("gang.width=wide", "gang.width is 'wide'; a whole number or auto is wanted"),
         ("cluster.device=tpu", "cluster.device is 'tpu'; auto or cpu or cuda is wanted"),
         ("cluster.workers=0", "cluster.workers is 0; it must be more than 0"),
+        ("cluster.domain_workers=0", "cluster.domain_workers is 0; it must be more than 0"),
         ("engine.guidance=once", "engine.guidance is 'once'; auto or split or batched or two_pass is wanted"),
         ("model=dem", "model 'dem' is neither a known model"),
         ("flight=0", "flight is 0; it must be 1 or more"),

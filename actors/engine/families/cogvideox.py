@@ -7,6 +7,7 @@ width, F frames, H and W pixels.
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
 
+from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, on_first_rank, to_uint8
 from actors.engine.models.cogvideox import CogVideoXDenoiser
@@ -22,17 +23,17 @@ class CogVideoX(Family):
 
     predicts_float32 = True
 
-    def __init__(self, parts: CogVideoXPipeline) -> None:
-        super().__init__(parts)
+    def __init__(self, parts: CogVideoXPipeline, blocks: Blocks) -> None:
+        super().__init__(parts, blocks)
         if not isinstance(parts.scheduler, CogVideoXDDIMScheduler):
             parts.scheduler = CogVideoXDDIMScheduler.from_config(parts.scheduler.config)
-        self._denoiser = CogVideoXDenoiser(parts.transformer)
+        self._denoiser = CogVideoXDenoiser(parts.transformer, blocks)
 
     @classmethod
-    def load(cls, path: str, device: str, dtype: torch.dtype) -> "CogVideoX":
+    def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "CogVideoX":
         """The pipeline in the folder `path`."""
         parts = CogVideoXPipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
-        return cls(parts.to(device))
+        return cls(parts.to(device), blocks)
 
     def denoiser(self, shape: Shape, fps: float) -> CogVideoXDenoiser:
         """The same for every video."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
+from actors.engine.blocks import Blocks
 from actors.engine.cache import BroadcastCache
 from actors.engine.families.frames import Frames
 from actors.engine.parallel import SequenceParallel
@@ -53,15 +54,19 @@ class Family(ABC):
     predicts_float32 = False
     """Whether guidance and the sampler work on the prediction in float32 when the weights are narrower."""
 
-    def __init__(self, parts: Any) -> None:
-        """`parts` has `transformer`, `vae`, `text_encoder` and `scheduler`, as diffusers' pipelines have."""
+    def __init__(self, parts: Any, blocks: Blocks) -> None:
+        """`parts` has `transformer`, `vae`, `text_encoder` and `scheduler`, as diffusers' pipelines have.
+
+        `blocks` runs the transformer's.
+        """
         self.parts = parts
+        self.blocks = blocks
         for module in (parts.transformer, parts.vae, parts.text_encoder):
             module.eval().requires_grad_(False)
 
     @classmethod
     @abstractmethod
-    def load(cls, path: str, device: str, dtype: torch.dtype) -> "Family":
+    def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "Family":
         """The model in the folder `path`, safetensors only; raises `OSError` or `ValueError` if it cannot be had."""
 
     @property

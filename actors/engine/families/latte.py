@@ -6,6 +6,7 @@ Shapes: C latent channels, T frames, t this rank's frames, h and w latent height
 import torch
 from diffusers import LattePipeline
 
+from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
 from actors.engine.models.latte import LatteDenoiser
@@ -18,15 +19,15 @@ _FRAMES_AT_ONCE = 8
 class Latte(Family):
     """A `LattePipeline`."""
 
-    def __init__(self, parts: LattePipeline) -> None:
-        super().__init__(parts)
-        self._denoiser = LatteDenoiser(parts.transformer)
+    def __init__(self, parts: LattePipeline, blocks: Blocks) -> None:
+        super().__init__(parts, blocks)
+        self._denoiser = LatteDenoiser(parts.transformer, blocks)
 
     @classmethod
-    def load(cls, path: str, device: str, dtype: torch.dtype) -> "Latte":
+    def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "Latte":
         """The pipeline in the folder `path`."""
         parts = LattePipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
-        return cls(parts.to(device))
+        return cls(parts.to(device), blocks)
 
     def denoiser(self, shape: Shape, fps: float) -> LatteDenoiser:
         """The same for every video."""

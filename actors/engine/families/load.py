@@ -4,6 +4,7 @@ from importlib import import_module
 
 import torch
 
+from actors.engine.blocks import Blocks
 from actors.engine.card import ModelCard
 from actors.engine.families.family import Family
 from cluster.errors import ConfigError
@@ -18,11 +19,11 @@ FAMILIES = {
 """Where the family of a pipeline is; a module is imported only when a model of its family is loaded."""
 
 
-def load_family(card: ModelCard, device: str, dtype: torch.dtype) -> Family:
-    """The model of `card`; `ConfigError` if its files do not fit it."""
+def load_family(card: ModelCard, device: str, dtype: torch.dtype, blocks: Blocks) -> Family:
+    """The model of `card`, whose blocks `blocks` runs; `ConfigError` if its files do not fit it."""
     module, _, name = FAMILIES[card.pipeline].partition(":")
     family: type[Family] = getattr(import_module(module), name)
     try:
-        return family.load(card.path, device, dtype)
+        return family.load(card.path, device, dtype, blocks)
     except (OSError, ValueError) as error:
         raise ConfigError(f"the model in {card.path} cannot be loaded: {error}") from error

@@ -7,6 +7,7 @@ width, f some frames, H and W pixels.
 import numpy as np
 import torch
 
+from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
 from actors.engine.families.published_parts import PublishedParts
@@ -29,10 +30,10 @@ class OpenSora(Family):
     """
 
     @classmethod
-    def load(cls, path: str, device: str, dtype: torch.dtype) -> "OpenSora":
+    def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "OpenSora":
         """The model in the folder `path`; whatever its folder `scheduler` holds is not read."""
         models = {"transformer": OpenSoraTransformer3DModel, "vae": AutoencoderKLOpenSora}
-        return cls(PublishedParts.load(path, device, dtype, **models, scheduler=OpenSoraFlowScheduler()))
+        return cls(PublishedParts.load(path, device, dtype, **models, scheduler=OpenSoraFlowScheduler()), blocks)
 
     @property
     def latents_dtype(self) -> torch.dtype:
@@ -41,7 +42,8 @@ class OpenSora(Family):
 
     def denoiser(self, shape: Shape, fps: float) -> OpenSoraDenoiser:
         """One that tells the model the video's size and speed."""
-        return OpenSoraDenoiser(self.parts.transformer, height=shape.height, width=shape.width, fps=fps)
+        size = {"height": shape.height, "width": shape.width}
+        return OpenSoraDenoiser(self.parts.transformer, **size, fps=fps, blocks=self.blocks)
 
     def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The prompt's features, of the tokens that it has, and as many of those that the model learned for none.

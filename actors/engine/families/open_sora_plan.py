@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, on_first_rank, to_uint8
 from actors.engine.families.published_parts import PublishedParts
@@ -23,18 +24,18 @@ class OpenSoraPlan(Family):
     Source: opensora/sample of github.com/PKU-YuanGroup/Open-Sora-Plan, tag v1.1.0.
     """
 
-    def __init__(self, parts: PublishedParts) -> None:
-        super().__init__(parts)
+    def __init__(self, parts: PublishedParts, blocks: Blocks) -> None:
+        super().__init__(parts, blocks)
         # As its authors do: memory does not grow with the video, and what fits a tile is decoded in one piece.
         parts.vae.enable_tiling()
-        self._denoiser = LatteDenoiser(parts.transformer)
+        self._denoiser = LatteDenoiser(parts.transformer, blocks)
 
     @classmethod
-    def load(cls, path: str, device: str, dtype: torch.dtype) -> "OpenSoraPlan":
+    def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "OpenSoraPlan":
         """The model in the folder `path`."""
         models = {"transformer": OpenSoraPlanTransformer3DModel, "vae": AutoencoderKLOpenSoraPlan}
         scheduler = load_scheduler(Path(path), "OpenSoraPlanPipeline")
-        return cls(PublishedParts.load(path, device, dtype, **models, scheduler=scheduler))
+        return cls(PublishedParts.load(path, device, dtype, **models, scheduler=scheduler), blocks)
 
     def denoiser(self, shape: Shape, fps: float) -> LatteDenoiser:
         """The same for every video."""

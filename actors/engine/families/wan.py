@@ -7,6 +7,7 @@ width, F frames, H and W pixels.
 import torch
 from diffusers import WanPipeline
 
+from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, on_first_rank, to_uint8
 from actors.engine.models.wan import WanDenoiser
@@ -16,16 +17,16 @@ from cluster.shape import Shape
 class Wan(Family):
     """A `WanPipeline` of one transformer."""
 
-    def __init__(self, parts: WanPipeline) -> None:
-        super().__init__(parts)
-        self._denoiser = WanDenoiser(parts.transformer)
+    def __init__(self, parts: WanPipeline, blocks: Blocks) -> None:
+        super().__init__(parts, blocks)
+        self._denoiser = WanDenoiser(parts.transformer, blocks)
 
     @classmethod
-    def load(cls, path: str, device: str, dtype: torch.dtype) -> "Wan":
+    def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "Wan":
         """The pipeline in the folder `path`; its VAE in float32, as its authors run it."""
         dtypes = {"vae": torch.float32, "default": dtype}
         parts = WanPipeline.from_pretrained(path, dtype=dtypes, use_safetensors=True, local_files_only=True)
-        return cls(parts.to(device))
+        return cls(parts.to(device), blocks)
 
     @property
     def latents_dtype(self) -> torch.dtype:

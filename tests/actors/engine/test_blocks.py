@@ -38,10 +38,12 @@ def fresh() -> None:
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks_trace_whole_to_one_graph_a_pattern_and_make_the_same(name: str, pab: str) -> None:
     schedule = BroadcastSchedule.build(PABS[pab], TIMES)
-    plain, traced = (denoised(name, schedule, backend) for backend in (None, "eager"))
+    traces = Blocks("eager")
+    plain, traced = (denoised(name, schedule, blocks) for blocks in (Blocks(), traces))
     assert torch.equal(plain, traced)
     layers = joint.LAYERS if name in joint.DENOISERS else frames.LAYERS
     assert counters["stats"]["unique_graphs"] == sum(patterns(schedule, kinds, layers) for kinds in BLOCKS[name])
+    assert traces.graphs == counters["stats"]["unique_graphs"]
     assert not counters["graph_break"]
 
 
@@ -49,7 +51,7 @@ def test_blocks_trace_whole_to_one_graph_a_pattern_and_make_the_same(name: str, 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_compiled_blocks_make_nearly_the_same(name: str) -> None:
     schedule = BroadcastSchedule.build(PABS["pab"], TIMES)
-    plain, compiled = (denoised(name, schedule, backend) for backend in (None, "inductor"))
+    plain, compiled = (denoised(name, schedule, blocks) for blocks in (Blocks(), Blocks("inductor")))
     assert (compiled - plain).abs().max() <= 1e-4 * plain.std()
 
 
@@ -64,10 +66,10 @@ def patterns(schedule: BroadcastSchedule, kinds: tuple[Kind, ...], layers: int) 
 
 
 @torch.no_grad()
-def denoised(name: str, schedule: BroadcastSchedule, backend: str | None) -> torch.Tensor:
+def denoised(name: str, schedule: BroadcastSchedule, blocks: Blocks) -> torch.Tensor:
     """A few steps along what the model predicts."""
     denoiser, x, text = sample(name)
-    denoiser._blocks = Blocks(backend)
+    denoiser._blocks = blocks
     text_BLD, cache = denoiser.project_text(text), BroadcastCache(schedule)
     parallel = denoiser.share_out(x, text_BLD)
     part = parallel.share(x).expand(2, *(-1,) * (parallel.share(x).ndim - 1))
