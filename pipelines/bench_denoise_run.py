@@ -82,7 +82,7 @@ def _spell_job(job: DenoiseJob, where: dict[str, Any]) -> str:
     request = job.request
     return (
         f"{job.model.id}, {request.shape}, {request.steps} steps, pab {request.pab.text()}, "
-        f"{job.card.numbers.num_layers} layers, {where['dtype']} on {where['device']}, where a matrix product does "
+        f"layers {job.card.numbers.num_layers}, {where['dtype']} on {where['device']}, where a matrix product does "
         f"{where['matmul_flops_per_s'] / 1e12:.3g} TFLOP/s"
     )
 

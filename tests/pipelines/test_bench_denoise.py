@@ -4,12 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from actors.engine.random_models import random_model, sampler_of
+from actors.engine.sampling_times import fresh_scheduler
 from cluster.errors import ConfigError, StoreError
+from cluster.shape import Shape
 from pipelines.app import app
 from pipelines.denoise_picture import Bar, colour_of, draw_seconds
+from pipelines.models import known_models
+from pipelines.sampling import Sampling
+from pipelines.strict import build
 
 KEYS = {"model", "shape", "steps", "variant", "seconds", "ratio", "peak_gib"}
 SMALL = ["--layers=1", "--steps=4", "--rounds=1", "--device=cpu"]
@@ -53,6 +60,22 @@ def test_models_are_measured_from_their_numbers(words: list[str], variants: list
     said = run(*words)
     assert [row["variant"] for row in said] == variants
     assert all(row["seconds"] > 0 for row in said)
+
+
+@pytest.mark.parametrize("name", [name for name, known in known_models().items() if known.numbers is not None])
+def test_what_is_built_has_the_parameters_that_its_numbers_say(name: str) -> None:
+    known = known_models()[name]
+    assert known.numbers is not None
+    assert known.sampler is not None
+    sampling = build(Sampling, known.sampling)
+    shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
+    sampler = sampler_of(known.sampler)
+    model = random_model(known.family, known.numbers, shape, sampler, device="meta", dtype=torch.bfloat16)
+    parameters = sum(weight.numel() for weight in model.transformer.parameters())
+    # The numbers leave out norms, biases and the ends, 0.3 % at most.
+    assert 1 <= parameters / known.numbers.parameters < 1.003
+    times = fresh_scheduler(sampler, sampling.steps, torch.device("cpu"), shape).timesteps.tolist()
+    assert times == pytest.approx(known.sampler.timesteps(sampling.steps, shape))
 
 
 def test_without_an_alternative_there_is_no_ratio() -> None:

@@ -45,6 +45,17 @@ def test_ours_with_pab_makes_what_diffusers_makes_with_its_own(family: str, pab:
     assert difference < 0.05 * apart(ours, bench.latents("off"))
 
 
+@pytest.mark.parametrize("family", TINY)
+def test_in_bfloat16_all_variants_make_nearly_the_same(family: str) -> None:
+    case = TINY[family].case(dtype=torch.bfloat16)
+    bench, missing = DenoiseBench(case), missing_variants(family, case.model.numbers, PAB)
+    off = bench.latents("off").float()
+    for name in ("pab", "diffusers-off", "diffusers-pab"):
+        if name not in missing:
+            # bf16 keeps 8 bits, which each step rounds to anew.
+            assert apart(bench.latents(name).float(), off) <= 0.2, name
+
+
 def test_rotary_positions_are_those_of_diffusers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_models, "_FIXED_POSITIONS", 0)
     case = TINY["cogvideox"].case()
@@ -84,9 +95,10 @@ def test_a_run_does_the_operations_that_are_counted_of_it(family: str) -> None:
     bench = DenoiseBench(TINY[family].case())
     with bench._ready("pab") as run, FlopCounterMode(display=False) as counter, torch.no_grad():
         run()
-    # torch does not count softmax(QK)V on the CPU.
+    # torch does not count softmax(QK)V on the CPU; the numbers do not count Open-Sora's embedding of frames a second.
     parts = bench.workload("pab").flops()
-    assert counter.get_total_flops() == sum(parts[name] for name in ("projections", "mlp", "ends"))
+    counted = sum(parts[name] for name in ("projections", "mlp", "ends"))
+    assert counter.get_total_flops() == pytest.approx(counted, rel=5e-4 if family == "open-sora" else 0)
 
 
 @pytest.mark.parametrize("family", TINY)

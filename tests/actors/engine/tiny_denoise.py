@@ -44,10 +44,12 @@ class Tiny:
     sampler: SamplerNumbers
     shape: Shape
 
-    def case(self, pab: PabConfig = PAB, guidance: Guidance = "batched") -> DenoiseCase:
-        """Of a few steps in float32."""
+    def case(
+        self, pab: PabConfig = PAB, guidance: Guidance = "batched", dtype: torch.dtype = torch.float32
+    ) -> DenoiseCase:
+        """Of a few steps."""
         sampler = sampler_of(self.sampler)
-        model = random_model(self.family, self.numbers, self.shape, sampler, device="cpu", dtype=torch.float32)
+        model = random_model(self.family, self.numbers, self.shape, sampler, device="cpu", dtype=dtype)
         return DenoiseCase(model=model, steps=STEPS, pab=pab, guidance_scale=3.0, guidance=guidance)
 
 
