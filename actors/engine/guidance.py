@@ -68,6 +68,12 @@ class GuidedDenoiser:
         branches = tuple(Branch(part, BroadcastCache(schedule)) for part in projected)
         return cls(denoiser, branches, scale, group, split=split, in_float32=in_float32)
 
+    def driven_by(self, denoiser: Denoiser) -> "GuidedDenoiser":
+        """The same branches, with the caches that they have, under another denoiser of the same model."""
+        return GuidedDenoiser(
+            denoiser, self._branches, self._scale, self._group, split=self._split, in_float32=self._in_float32
+        )
+
     @property
     def cache_peak_bytes(self) -> int:
         """The most that the caches held, all branches together."""

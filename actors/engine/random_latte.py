@@ -11,7 +11,7 @@ def random_latte(numbers: ModelNumbers, device: str, dtype: torch.dtype) -> Latt
     """A pipeline with the sizes that `numbers` give; its text encoder has one layer, for its text means nothing."""
     torch.manual_seed(0)
     with torch.device(device):
-        transformer = _transformer(numbers)
+        transformer = latte_transformer(numbers)
         text_encoder = T5EncoderModel(
             T5Config(d_model=numbers.text_width, d_kv=64, d_ff=numbers.text_width, num_layers=1, num_heads=8)
         )
@@ -22,14 +22,19 @@ def random_latte(numbers: ModelNumbers, device: str, dtype: torch.dtype) -> Latt
             latent_channels=numbers.latent_channels,
             layers_per_block=numbers.vae.layers_per_block,
         )
-    scheduler = DDIMScheduler(beta_schedule="linear", clip_sample=False, set_alpha_to_one=True, steps_offset=0)
     tokenizer = ByT5Tokenizer(model_max_length=numbers.text_tokens)
-    pipeline = LattePipeline(tokenizer, text_encoder, vae, transformer, scheduler)
+    pipeline = LattePipeline(tokenizer, text_encoder, vae, transformer, latte_scheduler())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device, dtype)
 
 
-def _transformer(numbers: ModelNumbers) -> LatteTransformer3DModel:
+def latte_scheduler() -> DDIMScheduler:
+    """What Latte samples with."""
+    return DDIMScheduler(beta_schedule="linear", clip_sample=False, set_alpha_to_one=True, steps_offset=0)
+
+
+def latte_transformer(numbers: ModelNumbers) -> LatteTransformer3DModel:
+    """The transformer alone."""
     return LatteTransformer3DModel(
         num_attention_heads=numbers.num_heads,
         attention_head_dim=numbers.hidden_size // numbers.num_heads,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.errors import ConfigError
+from pipelines.commands.bench_denoise import denoise
 from pipelines.commands.bench_elastic import elastic
 from pipelines.commands.bench_pool import pool
 from pipelines.commands.bench_reshape import reshape
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 bench = typer.Typer(no_args_is_help=True, help="Measure: every figure with its alternative, in one run.")
 
 bench.command()(calibrate)
+bench.command()(denoise)
 bench.command()(elastic)
 bench.command()(pool)
 bench.command()(reshape)
