@@ -48,7 +48,7 @@ def test_blocks_trace_whole_to_one_graph_a_pattern_and_make_the_same(name: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", ["wan", "open-sora-plan"])
 def test_compiled_blocks_make_nearly_the_same(name: str) -> None:
     schedule = BroadcastSchedule.build(PABS["pab"], TIMES)
     plain, compiled = (denoised(name, schedule, blocks) for blocks in (Blocks(), Blocks("inductor")))

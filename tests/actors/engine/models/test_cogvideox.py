@@ -94,6 +94,7 @@ def test_a_broadcast_repeats_the_stored_output_for_video_and_text(monkeypatch):
     assert torch.equal(step(1), stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 @pytest.mark.parametrize("name", MODELS)
@@ -102,6 +103,7 @@ def test_a_gang_makes_what_one_worker_makes(gangs, alone, name, pab, width):
     assert (gangs[name, pab, width].latents - expected).abs().max() <= 1e-4 * expected.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 @pytest.mark.parametrize("name", MODELS)
@@ -116,6 +118,7 @@ def test_what_is_sent_and_held_is_what_paper_says(gangs, name, pab, width):
     assert gang.cache_peak_bytes == held * 2 * share * HIDDEN * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 @pytest.mark.parametrize("name", MODELS)

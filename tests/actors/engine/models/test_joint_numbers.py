@@ -47,6 +47,7 @@ def gangs(tmp_path_factory):
     return run_gangs(tuple(MODELS), WIDTHS, tmp_path_factory.mktemp("joint"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 @pytest.mark.parametrize("name", MODELS)

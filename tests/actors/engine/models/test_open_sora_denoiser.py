@@ -116,6 +116,7 @@ def test_a_site_that_broadcasts_runs_none_of_its_modules():
     assert blocks == {f"{kind}_blocks.1.{part}" for kind in ("spatial", "temporal") for part in parts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 def test_a_gang_makes_what_one_worker_makes(gangs, alone, pab, width):
@@ -129,6 +130,7 @@ def test_what_is_broadcast_changes_the_video(alone, pab):
     assert (alone[pab].latents - expected).abs().max() > 1e-2 * expected.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 def test_what_is_sent_and_held_is_what_was_forecast(gangs, pab, width):
@@ -144,6 +146,7 @@ def test_one_worker_sends_nothing_and_holds_what_was_forecast(alone, pab):
     assert alone[pab].cache_peak_bytes == open_sora().forecast(pab, 1).cache_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 def test_a_step_that_broadcasts_temporal_attention_calls_no_collective(gangs, pab, width):

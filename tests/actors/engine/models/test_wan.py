@@ -97,6 +97,7 @@ def test_a_broadcast_repeats_the_stored_output(monkeypatch):
     assert torch.equal(step(1), stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 def test_a_gang_makes_what_one_worker_makes(gangs, alone, pab, width):
@@ -104,6 +105,7 @@ def test_a_gang_makes_what_one_worker_makes(gangs, alone, pab, width):
     assert (gangs["wan", pab, width].latents - expected).abs().max() <= 1e-4 * expected.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 def test_what_is_sent_is_what_paper_says(gangs, pab, width):
@@ -115,6 +117,7 @@ def test_what_is_sent_is_what_paper_says(gangs, pab, width):
     assert gang.all_gather == CollectiveCount(calls=1, bytes=share * PATCH * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 def test_a_step_that_broadcasts_self_attention_calls_no_collective(gangs, pab, width):
