@@ -59,17 +59,25 @@ def alone(models):
 
 @pytest.fixture(scope="module")
 def gangs(models, tmp_path_factory):
-    made = {}
-    for family in FAMILIES:
-        cases = [Case(f"{pab}-{width}", width, request(family, pab), OPTIONS) for pab in PABS for width in WIDTHS]
-        two_pass = RunOptions(return_latents=True, guidance="two_pass")
-        cases.append(Case("two-pass-2", 2, request(family, "pab"), two_pass))
-        split = RunOptions(return_latents=True, guidance="split")
-        cases += [Case(f"split-{width}", width, request(family, "pab"), split) for width in (2, 4)]
-        cases += [Case(f"resumed-{width}", width, request(family, "pab"), OPTIONS, "pab-2") for width in (1, 3)]
-        found = run_gangs(models[family], cases, tmp_path_factory.mktemp(family))
-        made |= {(family, name): output for name, output in found.items()}
-    return made
+    cases = [case for family in FAMILIES for case in cases_of(family, models[family])]
+    found = run_gangs(models["wan"], cases, tmp_path_factory.mktemp("gangs"))
+    return {tuple(name.split(":")): output for name, output in found.items()}
+
+
+def cases_of(family: str, model: Path) -> list[Case]:
+    """Every way to make the family's video in a gang."""
+
+    def case(name: str, width: int, pab: str = "pab", options: RunOptions = OPTIONS, resume_of: str = "") -> Case:
+        earlier = f"{family}:{resume_of}" if resume_of else ""
+        return Case(f"{family}:{name}", width, request(family, pab), options, earlier, model)
+
+    two_pass, split = (RunOptions(return_latents=True, guidance=guidance) for guidance in ("two_pass", "split"))
+    return [
+        *(case(f"{pab}-{width}", width, pab) for pab in PABS for width in WIDTHS),
+        case("two-pass-2", 2, options=two_pass),
+        *(case(f"split-{width}", width, options=split) for width in (2, 4)),
+        *(case(f"resumed-{width}", width, resume_of="pab-2") for width in (1, 3)),
+    ]
 
 
 def differ(latents: np.ndarray, wanted: np.ndarray) -> float:
