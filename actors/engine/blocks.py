@@ -1,25 +1,31 @@
 """A model's blocks, run as they are written or compiled."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 
-from actors.engine.cache import BroadcastCache, Place
+from actors.engine.cache import BroadcastCache, Kept, Place
+from actors.engine.fp8 import Fp8Rows
 from cluster.pab import Kind
 
-Outputs = dict[Kind, torch.Tensor]
+Outputs = dict[Kind, Kept]
 MOST_GRAPHS = 64
-"""Graphs that torch may hold of one function; it would run what is beyond as it is written."""
+"""Graphs that one model's blocks may have; what would need more runs as it is written."""
 
 
 class Sites:
     """Where a block asks for the output of its site of a kind: it is broadcast, or computed and may be handed out."""
 
-    def __init__(self, kept: Mapping[Kind, torch.Tensor], wanted: Collection[Kind]) -> None:
-        """`kept` are the outputs that are broadcast; of the others, those of `wanted` go to `outputs`."""
+    def __init__(self, kept: Mapping[Kind, Kept], wanted: Collection[Kind], *, in_fp8: bool) -> None:
+        """`kept` are the outputs that are broadcast; of the others, those of `wanted` go to `outputs`, maybe `in_fp8`.
+
+        What is kept in 8 bits becomes and leaves so here, so that a graph does it on the way.
+        """
         self._kept = dict(kept)
         self._wanted = wanted
+        self._in_fp8 = in_fp8
         self.outputs: Outputs = {}
 
     def __call__(self, kind: Kind, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -29,10 +35,11 @@ class Sites:
         collective.
         """
         if kind in self._kept:
-            return self._kept.pop(kind)
+            kept = self._kept.pop(kind)
+            return kept.restore() if isinstance(kept, Fp8Rows) else kept
         output = compute()
         if kind in self._wanted:
-            self.outputs[kind] = output
+            self.outputs[kind] = Fp8Rows.of(output) if self._in_fp8 else output
         return output
 
 
@@ -48,14 +55,13 @@ class Blocks:
     share one graph.
     """
 
-    def __init__(self, backend: str | None = None) -> None:
+    def __init__(self, backend: str | None = None, *, most_graphs: int = MOST_GRAPHS) -> None:
         """Compile with torch's `backend` (inductor; eager only traces), or not at all."""
-        self._run: Callable[..., tuple[torch.Tensor, Outputs]] = _run
-        self._compiles = backend is not None
+        self._compiled: Callable[..., tuple[torch.Tensor, Outputs]] | None = None
+        self._most_graphs = most_graphs
         self._patterns: set[object] = set()
         if backend is not None:
-            torch._dynamo.config.recompile_limit = MOST_GRAPHS
-            self._run = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend)
+            self._compiled = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend)
 
     @property
     def graphs(self) -> int:
@@ -71,18 +77,40 @@ class Blocks:
         as it is written, as what goes between the ranks is in no graph.
         """
         asks = exchanged is not None and cache.computes(place, exchanged)
-        run = _run if asks else self._run
         kept, wanted = cache.read(place), cache.wanted(place)
-        if self._compiles and not asks:
-            shapes = tuple(arg.shape for arg in args if isinstance(arg, torch.Tensor))
-            self._patterns.add((block, place.kinds, tuple(kept), wanted, shapes))
-        x, outputs = run(block, kept, wanted, *args)
+        pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *(_shape(arg) for arg in args))
+        if self._compiled is None or asks or not self._has_graph(pattern):
+            x, outputs = _run(block, kept, wanted, cache.keeps_fp8, *args)
+        else:
+            # torch's own bound is of a thread, and a model may run in another one than it was loaded in.
+            with torch._dynamo.config.patch(recompile_limit=sys.maxsize, accumulated_recompile_limit=sys.maxsize):
+                x, outputs = self._compiled(block, kept, wanted, cache.keeps_fp8, *args)
         cache.end(place, outputs)
         return x
 
+    def _has_graph(self, pattern: object) -> bool:
+        """Whether a block of that pattern has a graph, or may be given one."""
+        if pattern not in self._patterns and len(self._patterns) < self._most_graphs:
+            self._patterns.add(pattern)
+        return pattern in self._patterns
+
+
+def any_length(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """`x`, as an argument for blocks whose graphs serve it at whatever length it has along `dim`, be it 2 or more."""
+    torch._dynamo.maybe_mark_dynamic(x, dim)
+    return x
+
+
+def _shape(arg: object) -> tuple[int, ...] | None:
+    """What a graph takes for granted of the size of an argument; -1 is any."""
+    if not isinstance(arg, torch.Tensor):
+        return None
+    free = getattr(arg, "_dynamo_weak_dynamic_indices", ())
+    return tuple(-1 if dim in free and size > 1 else size for dim, size in enumerate(arg.shape))
+
 
 def _run(
-    block: Block, kept: Mapping[Kind, torch.Tensor], wanted: Collection[Kind], *args: Any
+    block: Block, kept: Mapping[Kind, Kept], wanted: Collection[Kind], in_fp8: bool, *args: Any
 ) -> tuple[torch.Tensor, Outputs]:
-    site = Sites(kept, wanted)
+    site = Sites(kept, wanted, in_fp8=in_fp8)
     return block(site, *args), site.outputs

@@ -9,6 +9,8 @@ from actors.engine.fp8 import Fp8Rows
 from cluster.pab import Kind
 from cluster.schedule import BroadcastSchedule
 
+Kept = torch.Tensor | Fp8Rows
+
 
 @dataclass(frozen=True)
 class Place:
@@ -32,7 +34,7 @@ class BroadcastCache:
 
     def __init__(self, schedule: BroadcastSchedule) -> None:
         self._schedule = schedule
-        self._outputs: dict[tuple[Kind, int, str], torch.Tensor | Fp8Rows] = {}
+        self._outputs: dict[tuple[Kind, int, str], Kept] = {}
         self._bytes = 0
         self.peak_bytes = 0
 
@@ -40,6 +42,11 @@ class BroadcastCache:
     def bytes(self) -> int:
         """What it holds now, in bytes."""
         return self._bytes
+
+    @property
+    def keeps_fp8(self) -> bool:
+        """Whether it wants outputs in 8 bits."""
+        return self._schedule.cache_dtype == "fp8"
 
     def computes(self, place: Place, kind: Kind) -> bool:
         """Whether the site of `kind` computes; else its output is broadcast."""
@@ -49,21 +56,17 @@ class BroadcastCache:
         """The kinds whose outputs a later step reads."""
         return tuple(kind for kind in place.kinds if self._schedule.stores(kind, place.step, place.layer))
 
-    def read(self, place: Place) -> dict[Kind, torch.Tensor]:
+    def read(self, place: Place) -> dict[Kind, Kept]:
         """The outputs that are broadcast."""
-        return {kind: self._read(place, kind) for kind in place.kinds if not self.computes(place, kind)}
+        broadcast = (kind for kind in place.kinds if not self.computes(place, kind))
+        return {kind: self._outputs[kind, place.layer, place.name] for kind in broadcast}
 
-    def end(self, place: Place, outputs: Mapping[Kind, torch.Tensor]) -> None:
+    def end(self, place: Place, outputs: Mapping[Kind, Kept]) -> None:
         """Keep the outputs of `wanted`, and free what was read for the last time."""
         for kind, output in outputs.items():
-            kept = Fp8Rows.of(output) if self._schedule.cache_dtype == "fp8" else output
-            self._outputs[kind, place.layer, place.name] = kept
-            self._bytes += kept.nbytes
+            self._outputs[kind, place.layer, place.name] = output
+            self._bytes += output.nbytes
         self.peak_bytes = max(self.peak_bytes, self._bytes)
         for kind in place.kinds:
             if self._schedule.frees(kind, place.step, place.layer):
                 self._bytes -= self._outputs.pop((kind, place.layer, place.name)).nbytes
-
-    def _read(self, place: Place, kind: Kind) -> torch.Tensor:
-        kept = self._outputs[kind, place.layer, place.name]
-        return kept.restore() if isinstance(kept, Fp8Rows) else kept

@@ -3,17 +3,17 @@
 Shapes: D width of a row.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 _E4M3 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(_E4M3).max
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fp8Rows:
-    """A tensor in E4M3 (arXiv 2209.05433), each row of it scaled by its largest element."""
+class Fp8Rows(NamedTuple):
+    """A tensor in E4M3 (arXiv 2209.05433), each row of it scaled by its largest element; compiled graphs take it."""
 
     values: torch.Tensor
     """(..., D), E4M3."""
@@ -26,7 +26,7 @@ class Fp8Rows:
     def of(cls, x: torch.Tensor) -> "Fp8Rows":
         """Keep `x`, (..., D); rows of zeros stay zeros."""
         largest = x.abs().amax(dim=-1, keepdim=True).float()
-        scale = torch.where(largest > 0, largest / _LARGEST, 1.0)
+        scale = (largest / _LARGEST).clamp_min(_SMALLEST)
         return cls(values=(x / scale).to(_E4M3), scale=scale, dtype=x.dtype)
 
     @property
@@ -36,4 +36,4 @@ class Fp8Rows:
 
     def restore(self) -> torch.Tensor:
         """What was kept, within 1/16 of each element, or within 2**-10 / 448 of the row's largest."""
-        return self.values.to(self.dtype) * self.scale.to(self.dtype)
+        return (self.values.float() * self.scale).to(self.dtype)

@@ -4,7 +4,7 @@ Multi-step samplers (UniPC, PNDM) keep earlier predictions. Those have the shape
 out as the latents are; counters and the like are the same on every rank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,19 +28,21 @@ def take_part(step: int, latents: torch.Tensor, scheduler: Any, parallel: Sequen
 def resume(snapshot: Snapshot, scheduler: Any, parallel: SequenceParallel, like: torch.Tensor) -> torch.Tensor:
     """This rank's part of the latents, of the type of `like`; `scheduler`, set to as many steps, gets its memory."""
 
-    def own(joined: Floats) -> torch.Tensor:
-        return parallel.own(torch.from_numpy(joined)).to(like.device, like.dtype, copy=True)
+    def own(joined: Floats, dtype: torch.dtype) -> torch.Tensor:
+        return parallel.own(torch.from_numpy(joined)).to(like.device, dtype, copy=True)
 
-    held = [own(joined) for joined in (snapshot.latents, *snapshot.remembered)]
+    def restored(place: Held) -> torch.Tensor:
+        return own(snapshot.remembered[place.index], getattr(torch, place.dtype))
+
     for name, value in snapshot.sampler.items():
-        setattr(scheduler, name, _with(value, held))
-    return held[0]
+        setattr(scheduler, name, _with(value, restored))
+    return own(snapshot.latents, like.dtype)
 
 
 def _changes(value: Any, latents: torch.Tensor) -> bool:
     """Whether a field may change from step to step: timesteps and the like are set before the first."""
     if isinstance(value, torch.Tensor):
-        return value.shape == latents.shape
+        return value.ndim == 0 or value.shape == latents.shape
     return value is None or isinstance(value, bool | int | float | list)
 
 
@@ -53,12 +55,12 @@ def _without(value: Any, held: list[torch.Tensor]) -> Any:
     if value.shape != held[0].shape:
         return value.cpu().numpy().copy()
     held.append(value)
-    return Held(len(held) - 1)
+    return Held(len(held) - 2, str(value.dtype).removeprefix("torch."))
 
 
-def _with(value: Any, held: Sequence[torch.Tensor]) -> Any:
+def _with(value: Any, restored: Callable[[Held], torch.Tensor]) -> Any:
     if isinstance(value, list):
-        return [_with(part, held) for part in value]
+        return [_with(part, restored) for part in value]
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(value)
-    return held[value.index] if isinstance(value, Held) else value
+        return torch.from_numpy(value.copy())
+    return restored(value) if isinstance(value, Held) else value

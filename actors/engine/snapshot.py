@@ -19,7 +19,9 @@ class Held:
     """Stands among a sampler's fields where it has a tensor of the shape of the latents."""
 
     index: int
-    """1 is the first of `Snapshot.remembered`; 0 are the latents."""
+    """In `Snapshot.remembered`."""
+    dtype: str
+    """Of the tensor, as torch names it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ g a rank's share of the heads, E width of a head, V values of a patch, C latent 
 h and w latent height and width.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.distributed as dist
 from torch.nn.functional import scaled_dot_product_attention
@@ -13,6 +15,18 @@ from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.sequence import spans
 from cluster.errors import ConfigError
+
+Rotation = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines, each (m, E), by which queries and keys are turned (RoPE, arXiv 2104.09864)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """What tells a model where a rank's tokens are; constant over a run."""
+
+    rotation: Rotation | None = None
+    added_1nD: torch.Tensor | None = None
+    """What is added to the rank's tokens of the video before the first layer."""
 
 
 class TokenParallel:
@@ -33,6 +47,8 @@ class TokenParallel:
 
     axis = 1
     """Of the latents cut into patches: the tokens."""
+    positions = Positions()
+    """Of this rank's tokens, set by the model that shares them out."""
 
     def __init__(
         self,

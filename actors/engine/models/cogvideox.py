@@ -16,12 +16,9 @@ from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_regi
 from actors.engine.blocks import Blocks, Sites
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.patches import PatchGrid
-from actors.engine.token_parallel import TokenParallel
+from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
 from cluster.pab import Kind
-
-Rotation = tuple[torch.Tensor, torch.Tensor]
-"""Cosines and sines, each (m, E)."""
 
 
 class CogVideoXDenoiser:
@@ -67,7 +64,12 @@ class CogVideoXDenoiser:
         """
         config = self._model.config
         grid = PatchGrid.over(latents_BCThw, (1, config.patch_size, config.patch_size))
-        return TokenParallel(grid, config.num_attention_heads, group, halves=halves, text_tokens=text_BLD.shape[1])
+        tokens = text_BLD.shape[1]
+        parallel = TokenParallel(grid, config.num_attention_heads, group, halves=halves, text_tokens=tokens)
+        parallel.positions = Positions(
+            rotation=self._rotation(parallel, text_BLD.device), added_1nD=self._places(parallel, text_BLD)
+        )
+        return parallel
 
     def __call__(
         self,
@@ -88,11 +90,10 @@ class CogVideoXDenoiser:
         embedded_BD = self._embed_time(timestep.expand(len(patches_BnV)))
         text_BlD, video_BnD = text_BLD[:, parallel.text], self._embed(patches_BnV, parallel)
         x_BmD = torch.cat([text_BlD, video_BnD], dim=1)
-        rotation = self._rotation(parallel, x_BmD)
         exchanged: Kind | None = None if parallel.collectives.alone else "spatial"
         for layer, block in enumerate(model.transformer_blocks):
             at = Place(layer, step, ("spatial", "mlp"))
-            inputs = (block, x_BmD, embedded_BD, rotation, parallel)
+            inputs = (block, x_BmD, embedded_BD, parallel.positions.rotation, parallel)
             x_BmD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
         video_BnD = x_BmD[:, text_BlD.shape[1] :]
         return model.proj_out(model.norm_out(model.norm_final(video_BnD), temb=embedded_BD))
@@ -103,19 +104,25 @@ class CogVideoXDenoiser:
 
     def _embed(self, patches_BnV: torch.Tensor, parallel: TokenParallel) -> torch.Tensor:
         """Patches through the weights of the convolution whose windows they are, with the fixed positions added."""
+        projection = self._model.patch_embed.proj
+        weight_DV = projection.weight.flatten(1)
+        x_BnD = torch.nn.functional.linear(patches_BnV.to(weight_DV.dtype), weight_DV, projection.bias)
+        added_1nD = parallel.positions.added_1nD
+        return x_BnD if added_1nD is None else x_BnD + added_1nD
+
+    def _places(self, parallel: TokenParallel, like: torch.Tensor) -> torch.Tensor | None:
+        """What is added to this rank's patches, (1, n, D), on the device and of the type of `like`."""
         embed = self._model.patch_embed
-        weight_DV = embed.proj.weight.flatten(1)
-        x_BnD = torch.nn.functional.linear(patches_BnV.to(weight_DV.dtype), weight_DV, embed.proj.bias)
         if not embed.use_positional_embeddings:
-            return x_BnD
+            return None
         _, frames, height, width = parallel.grid.latent_size
         video_frames = (frames - 1) * embed.temporal_compression_ratio + 1
         place = embed.pos_embedding
         if (embed.sample_height, embed.sample_width, embed.sample_frames) != (height, width, video_frames):
-            place = embed._get_positional_embeddings(height, width, video_frames, device=x_BnD.device)
-        return x_BnD + place[:, embed.max_text_seq_length :][:, parallel.video].to(x_BnD)
+            place = embed._get_positional_embeddings(height, width, video_frames, device=like.device)
+        return place[:, embed.max_text_seq_length :][:, parallel.video].to(like)
 
-    def _rotation(self, parallel: TokenParallel, x_BmD: torch.Tensor) -> Rotation | None:
+    def _rotation(self, parallel: TokenParallel, device: torch.device) -> Rotation | None:
         """How queries and keys of this rank's tokens are turned by their places; text stays as it is."""
         config = self._model.config
         if not config.use_rotary_positional_embeddings:
@@ -127,10 +134,10 @@ class CogVideoXDenoiser:
             crops_coords=get_resize_crop_region_for_grid((rows, columns), *trained),
             grid_size=(rows, columns),
             temporal_size=frames,
-            device=x_BmD.device,
+            device=device,
         )
         cos_nE, sin_nE = cos_NE[parallel.video], sin_NE[parallel.video]
-        still_lE = cos_nE.new_zeros(x_BmD.shape[1] - len(cos_nE), config.attention_head_dim)
+        still_lE = cos_nE.new_zeros(parallel.text.stop - parallel.text.start, config.attention_head_dim)
         return torch.cat([still_lE + 1, cos_nE]), torch.cat([still_lE, sin_nE])
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from diffusers import LatteTransformer3DModel
 
-from actors.engine.blocks import Blocks, Sites
+from actors.engine.blocks import Blocks, Sites, any_length
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.sequence import FrameParallel
 from cluster.pab import Kind
@@ -57,6 +57,7 @@ class LatteDenoiser:
         model = self._model
         batch, channels, frames, height, width = latents_BCThw.shape
         grid = (height // model.config.patch_size, width // model.config.patch_size)
+        text_BLD = any_length(text_BLD, 1)
         x_BTSD = model.pos_embed(latents_BCThw.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, frames))
         modulation_B6D, embedded_BD = model.adaln_single(
             timestep.expand(batch),

@@ -16,12 +16,9 @@ from diffusers.models.embeddings import apply_rotary_emb
 from actors.engine.blocks import Blocks, Sites
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.patches import PatchGrid
-from actors.engine.token_parallel import TokenParallel
+from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
 from cluster.pab import Kind
-
-Rotation = tuple[torch.Tensor, torch.Tensor]
-"""Cosines and sines, each (n, E)."""
 
 
 class WanDenoiser:
@@ -63,9 +60,10 @@ class WanDenoiser:
             ConfigError: the heads do not divide over the ranks.
         """
         config = self._model.config
-        return TokenParallel(
-            PatchGrid.over(latents_BCThw, config.patch_size), config.num_attention_heads, group, halves=halves
-        )
+        grid = PatchGrid.over(latents_BCThw, config.patch_size)
+        parallel = TokenParallel(grid, config.num_attention_heads, group, halves=halves)
+        parallel.positions = self._positions(parallel)
+        return parallel
 
     def __call__(
         self,
@@ -87,11 +85,10 @@ class WanDenoiser:
         weight_DV = model.patch_embedding.weight.flatten(1)
         # Patches through the weights of the convolution whose windows they are.
         x_BnD = torch.nn.functional.linear(patches_BnV.to(weight_DV.dtype), weight_DV, model.patch_embedding.bias)
-        rotation = self._rotation(parallel)
         exchanged: Kind | None = None if parallel.collectives.alone else "spatial"
         for layer, block in enumerate(model.blocks):
             at = Place(layer, step, ("spatial", "cross", "mlp"))
-            inputs = (block, x_BnD, text_BLD, conditioning_B6D, rotation, parallel)
+            inputs = (block, x_BnD, text_BLD, conditioning_B6D, parallel.positions.rotation, parallel)
             x_BnD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
         shift, scale = (model.scale_shift_table + embedded_BD[:, None]).chunk(2, dim=1)
         x_BnD = (model.norm_out(x_BnD.float()) * (1 + scale) + shift).type_as(x_BnD)
@@ -105,11 +102,10 @@ class WanDenoiser:
         embedded_BD = embedder.time_embedder(waves).type_as(text_BLD)
         return embedded_BD, embedder.time_proj(embedder.act_fn(embedded_BD)).unflatten(1, (6, -1))
 
-    def _rotation(self, parallel: TokenParallel) -> Rotation:
-        """How queries and keys of this rank's tokens are turned by their places."""
+    def _positions(self, parallel: TokenParallel) -> Positions:
         sizes = torch.empty((1, *parallel.grid.latent_size), device="meta")
         cos_1N1E, sin_1N1E = self._model.rope(sizes)
-        return cos_1N1E[0, parallel.video, 0], sin_1N1E[0, parallel.video, 0]
+        return Positions(rotation=(cos_1N1E[0, parallel.video, 0], sin_1N1E[0, parallel.video, 0]))
 
 
 def _block(

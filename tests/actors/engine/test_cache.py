@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from actors.engine import BroadcastCache, BroadcastSchedule
 from actors.engine.blocks import Blocks
 from actors.engine.cache import Place
+from actors.engine.fp8 import Fp8Rows
 from cluster.pab import Kind, PabConfig
 
 
@@ -64,3 +66,12 @@ def test_in_8_bits_a_broadcast_is_close_to_what_was_computed_and_takes_a_quarter
     assert (read != computed).any()
     assert (read[0, 0] == 0).all()
     assert cache.bytes == 0
+
+
+@pytest.mark.parametrize("largest", [1e-30, 1.0, 3e4])
+def test_rows_of_any_size_come_back_from_8_bits_as_exactly_as_8_bits_allow(largest):
+    x = largest * torch.randn(16, 64, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    back = Fp8Rows.of(x).restore()
+    assert back.dtype == torch.bfloat16
+    # Half a step of E4M3's 3 bits of mantissa and of bfloat16's 8.
+    assert ((back - x).float().abs() <= x.float().abs() * (2**-4 + 2**-9) + largest * 2**-17).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import PNDMScheduler
+from diffusers import HeunDiscreteScheduler, PNDMScheduler
 
 from actors.engine import FrameParallel, Snapshot, SnapshotPart, join_parts
 from actors.engine.sampler_state import resume, take_part
@@ -48,3 +48,27 @@ def test_a_snapshot_stays_what_it_is_while_runs_go_on_from_it(step):
     ends += [go_on(other, resume(snapshot, other, parallel, begun), step, None) for other in made[1:]]
     assert torch.equal(ends[1], ends[0])
     assert torch.equal(ends[2], ends[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("step", [4, 5])
+def test_what_a_sampler_remembers_keeps_its_type_and_its_lone_numbers(step, dtype):
+    """Heun's second half of a step reads the slope of the first, in its own precision, and how long the step is."""
+    parallel, begun = FrameParallel(2), torch.randn(1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    first, other = HeunDiscreteScheduler(), HeunDiscreteScheduler()
+    for scheduler in (first, other):
+        scheduler.set_timesteps(8)
+    latents = begun
+    for timestep in first.timesteps[:step]:
+        latents = first.step(torch.sin(latents), timestep, latents).prev_sample
+    latents = latents.to(dtype)
+    snapshot = join_parts([take_part(step, latents, first, parallel)])
+    assert snapshot is not None
+    resumed = resume(snapshot, other, parallel, latents)
+    assert resumed.dtype == dtype
+    assert (other.dt is None) == (first.dt is None)
+    assert other.dt == first.dt
+    timestep = first.timesteps[step]
+    ends = [each.step(torch.sin(latents), timestep, latents).prev_sample for each in (first, other)]
+    assert torch.equal(*ends)
+    assert ends[0].dtype == ends[1].dtype

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from actors.engine.blocks import Blocks, Sites
+from actors.engine.blocks import Blocks, Sites, any_length
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.models.open_sora.blocks import Block
 from actors.engine.models.open_sora.embeddings import Rotation
@@ -66,7 +66,7 @@ class OpenSoraDenoiser:
         `timestep` is of no dimension, 0..1000. All tokens of `text_BLD` are read, so it comes without padding.
         """
         model, (batch, channels) = self._model, latents_BCThw.shape[:2]
-        timestep_B = timestep.expand(batch)
+        timestep_B, text_BLD = timestep.expand(batch), any_length(text_BLD, 1)
         fps_B = torch.full_like(timestep_B, self._fps, dtype=torch.float32)
         embedded_BD, conditioning_B6D = model.condition(timestep_B, fps_B)
         x_BTSD = model.embed(latents_BCThw, *self._size)
