@@ -89,6 +89,7 @@ def _wan(index: Config, transformer: Config, vae: Config, text: Config) -> Model
         layers_per_block=vae["num_res_blocks"],
         latent_channels=vae["z_dim"],
         frame_group=4,
+        element_bytes=4,
     )
     return ModelNumbers(
         sites=("spatial", "cross", "mlp"),
@@ -125,6 +126,7 @@ def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) ->
         latent_channels=transformer["in_channels"],
         frame_group=17,
         latent_group=5,
+        frames_at_once=vae.get("micro_batch_size", 4),
     )
     return ModelNumbers(
         sites=("spatial", "cross", "mlp", "temporal", "cross", "mlp"),
@@ -150,7 +152,7 @@ def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) ->
 
 
 def _open_sora_plan(index: Config, transformer: Config, vae: Config, text: Config) -> ModelNumbers:
-    """Planned as if its VAE were of images: its convolutions over time cost more than that."""
+    """Planned as if its VAE were of images, a group of all frames: its convolutions over time cost more than that."""
     latent_frames, sizes = transformer["video_length"], transformer["sample_size"]
     num_frames = 4 * latent_frames - 3
     decoder = VaeNumbers(
