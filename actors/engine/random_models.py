@@ -65,10 +65,10 @@ class RandomModel:
         return drivers.get(self.family, LatteDenoiser)(self.transformer, blocks)
 
     def noise(self) -> torch.Tensor:
-        """Where every run starts, (1, C, T, h, w); in float32 where the family keeps its latents so."""
+        """Where every run starts, (1, C, T, h, w); in float32 where the model keeps its latents so."""
         numbers, shape, scale = self.numbers, self.shape, self.numbers.vae_scale
         size = (numbers.latent_channels, numbers.latent_frames(shape), shape.height // scale, shape.width // scale)
-        dtype = torch.float32 if self.family in ("open-sora", "wan") else self.dtype
+        dtype = torch.float32 if numbers.latent_bytes == torch.float32.itemsize else self.dtype
         return self._draw((1, *size), 0).to(dtype) * self.scheduler.init_noise_sigma
 
     def texts(self, branches: int) -> list[torch.Tensor]:

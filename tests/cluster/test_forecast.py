@@ -61,6 +61,17 @@ def test_each_half_of_a_gang_exchanges_one_branch_and_swaps_its_predictions_once
     assert forecast(OPEN_SORA, SHAPE, schedule, 2, guidance="split").all_to_all.calls == 0
 
 
+def test_latents_and_predictions_in_float32_travel_so_whatever_the_weights_are():
+    schedule = BroadcastSchedule.build(PabConfig(), [3, 2, 1])
+    said, wide = (forecast(OPEN_SORA, SHAPE, schedule, 4, guidance="split", element_bytes=size) for size in (2, 4))
+    assert (said.all_gather, said.swaps) == (wide.all_gather, wide.swaps)
+    assert said.all_to_all.bytes * 2 == wide.all_to_all.bytes
+    as_weights = dataclasses.replace(OPEN_SORA, latent_bytes=None, prediction_bytes=None)
+    narrow = forecast(as_weights, SHAPE, schedule, 4, guidance="split", element_bytes=2)
+    assert narrow.all_gather.bytes * 2 == said.all_gather.bytes
+    assert narrow.swaps.bytes * 2 == said.swaps.bytes
+
+
 def test_a_cache_in_8_bits_holds_an_element_a_byte_and_a_scale_a_token():
     schedule = BroadcastSchedule.build(PabConfig(spatial=2, cache_dtype="fp8"), range(12, 0, -1))
     outputs = dataclasses.replace(OPEN_SORA, num_layers=1)
