@@ -57,9 +57,7 @@ def schedule(
     request = video.request
     times = model_timesteps(video.model, request.steps, request.shape)
     numbers = video.card.numbers
-    table = plan_schedule(
-        request.pab, times, numbers, request.shape, branches=request.branches, element_bytes=element_bytes
-    )
+    table = plan_schedule(request.pab, times, numbers, request.shape, branches=request.branches)
     predicted = forecast(
         numbers,
         request.shape,
