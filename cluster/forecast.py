@@ -1,6 +1,7 @@
 """What a video will send and hold, from the schedule alone."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cluster.guidance import Guidance, Layout
 from cluster.model import ModelNumbers
@@ -34,7 +35,7 @@ def forecast(
     schedule: BroadcastSchedule,
     width: int,
     *,
-    guidance_scale: float = 7.5,
+    branches: Literal[1, 2] = 2,
     guidance: Guidance = "batched",
     element_bytes: int = 4,
 ) -> Forecast:
@@ -46,7 +47,6 @@ def forecast(
     calls instead of the size of each; split, each half of the gang exchanges those of one branch, and every step ends
     with a swap of the predictions.
     """
-    branches = 2 if guidance_scale > 1 else 1
     layout = Layout.of(guidance, branches, width)
     sharers, token_bytes = layout.sharers, layout.branches * numbers.hidden_size * element_bytes
     row_bytes = layout.branches * _kept_bytes(numbers, schedule, element_bytes)

@@ -77,7 +77,7 @@ class Workload:
             self.shape,
             self.schedule,
             width,
-            guidance_scale=2.0 if self.branches == 2 else 1.0,
+            branches=self.branches,
             guidance=self.guidance,
             element_bytes=self.element_bytes,
         )

@@ -63,7 +63,7 @@ def schedule(
         request.shape,
         table,
         gang,
-        guidance_scale=request.guidance_scale,
+        branches=request.branches,
         guidance=passes,
         element_bytes=element_bytes,
     )
