@@ -10,6 +10,9 @@ from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.workload import Workload
 
+COUNTED_BYTES = 2
+"""Bytes of an element of what is kept, by which a budget is counted."""
+
 
 def plan_schedule(
     pab: PabConfig,
@@ -18,19 +21,22 @@ def plan_schedule(
     shape: Shape,
     *,
     branches: Literal[1, 2] = 2,
-    element_bytes: int = 2,
+    element_bytes: int | None = None,
 ) -> BroadcastSchedule:
-    """The schedule of a run under `pab`, its budget kept, of outputs of `element_bytes` an element.
+    """The schedule of a run under `pab`, its budget kept.
 
     Kinds are taken up in the order of the operations that they save for a byte that they hold, as long as all
-    together stay within the budget.
+    together stay within the budget. Bytes are counted at `COUNTED_BYTES` an element, or in 8 bits with their scales,
+    in whatever precision a model runs: the precision is not of a sample's identity, so its schedule does not follow
+    it. `element_bytes` changes nothing.
     """
     whole = BroadcastSchedule.build(pab, timesteps)
     if pab.cache_budget_gb is None:
         return whole
-    work = Workload(numbers=numbers, shape=shape, schedule=whole, branches=branches, element_bytes=element_bytes)
+    work = Workload(numbers=numbers, shape=shape, schedule=whole, branches=branches, element_bytes=COUNTED_BYTES)
     chosen: list[Kind] = []
-    for kind in sorted(_broadcast(work), key=lambda kind: _worth(work, pab, kind), reverse=True):
+    holding = [kind for kind in _broadcast(work) if _held(work, pab, [kind])]
+    for kind in sorted(holding, key=lambda kind: _worth(work, pab, kind), reverse=True):
         if _held(work, pab, [*chosen, kind]) <= pab.cache_budget_gb * 1e9:
             chosen.append(kind)
     return _only(work, pab, chosen).schedule

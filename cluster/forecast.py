@@ -1,6 +1,7 @@
 """What a video will send and hold, from the schedule alone."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cluster.guidance import Guidance, Layout
 from cluster.model import ModelNumbers
@@ -34,7 +35,7 @@ def forecast(
     schedule: BroadcastSchedule,
     width: int,
     *,
-    guidance_scale: float = 7.5,
+    branches: Literal[1, 2] = 2,
     guidance: Guidance = "batched",
     element_bytes: int = 4,
 ) -> Forecast:
@@ -46,22 +47,22 @@ def forecast(
     calls instead of the size of each; split, each half of the gang exchanges those of one branch, and every step ends
     with a swap of the predictions.
     """
-    branches = 2 if guidance_scale > 1 else 1
     layout = Layout.of(guidance, branches, width)
     sharers, token_bytes = layout.sharers, layout.branches * numbers.hidden_size * element_bytes
     row_bytes = layout.branches * _kept_bytes(numbers, schedule, element_bytes)
     cache_bytes = _peak_outputs(numbers, schedule) * numbers.rows(shape, sharers) * row_bytes
-    part = _latent_elements(numbers, shape, sharers) * element_bytes
+    part = _latent_elements(numbers, shape, sharers)
     swaps = CollectiveCount()
     if layout.splits(width):
-        swaps = CollectiveCount(calls=schedule.num_steps, bytes=schedule.num_steps * part)
+        prediction_bytes = part * (numbers.prediction_bytes or element_bytes)
+        swaps = CollectiveCount(calls=schedule.num_steps, bytes=schedule.num_steps * prediction_bytes)
     if sharers == 1:
         return Forecast(swaps=swaps, cache_bytes=cache_bytes)
     sites = schedule.computed[numbers.shared_kind] * numbers.num_layers
     calls = 2 * sites * (branches if guidance == "two_pass" else 1)
     return Forecast(
         all_to_all=CollectiveCount(calls=calls, bytes=sites * _exchanged_bytes(numbers, shape, sharers, token_bytes)),
-        all_gather=CollectiveCount(calls=1, bytes=part),
+        all_gather=CollectiveCount(calls=1, bytes=part * (numbers.latent_bytes or element_bytes)),
         swaps=swaps,
         cache_bytes=cache_bytes,
     )

@@ -8,6 +8,11 @@ Guidance = Literal["split", "batched", "two_pass"]
 odd width as `batched`. `batched`: every rank runs both in one batch. `two_pass`: one after the other."""
 
 
+def branches_of(guidance_scale: float) -> Literal[1, 2]:
+    """Guidance branches of a video: with a scale of 1 or less there is no negative one."""
+    return 2 if guidance_scale > 1 else 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """What the ranks of a gang are to one another."""

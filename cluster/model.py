@@ -13,7 +13,7 @@ LATTE_SITES: tuple[Kind, ...] = ("spatial", "cross", "mlp", "temporal", "mlp")
 """A spatial block, then a temporal one without text (Latte, arXiv 2401.03048)."""
 TIME_CHANNELS = 256
 """Sinusoids that the time embedding reads (diffusers' `AdaLayerNormSingle`)."""
-_OPTIONAL = {"max_frames", "mlp_size", "modulation_size"}
+_OPTIONAL = {"max_frames", "mlp_size", "modulation_size", "latent_bytes", "prediction_bytes"}
 _FLAGS = {"joint", "text_joins", "learns_variance", "pads_patches"}
 _OTHER = {"sites", "vae", "text_parameters", "text_embeddings"} | _FLAGS
 
@@ -53,6 +53,10 @@ class ModelNumbers:
     text_embeddings: int = 0
     """Parameters of its words, which are looked up and not multiplied."""
     vae: VaeNumbers
+    latent_bytes: int | None = None
+    """Bytes of an element of the latents between the steps; None for as many as the weights have."""
+    prediction_bytes: int | None = None
+    """Likewise of what the transformer predicts."""
     num_frames: int
     """The number of frames it makes."""
     max_frames: int | None = None

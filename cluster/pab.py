@@ -48,9 +48,10 @@ class PabConfig:
     cache_dtype: CacheDtype = "auto"
     """How what is broadcast is kept."""
     cache_budget_gb: float | None = None
-    """The most that the broadcast cache may hold (GB = 1e9 bytes), of the whole video on all ranks together, so that
-    its content does not hang on the gang's width; the kinds that save the most for a byte are broadcast, the others
-    not. None: no limit."""
+    """The most that the broadcast cache may hold (GB = 1e9 bytes), of the whole video on all ranks together and at 2
+    bytes an element (in fp8 1, and 4 a token), so that its content hangs neither on the gang's width nor on the
+    model's precision: in float32 it holds twice as much. The kinds that save the most for a byte are broadcast, the
+    others not. None: no limit."""
 
     def __post_init__(self) -> None:
         for kind in ("spatial", "temporal", "cross"):
@@ -67,7 +68,6 @@ class PabConfig:
             raise ConfigError(
                 f"pab.window is {start:g}:{end:g}; it must satisfy 0 <= start < end <= 1, as in 0.15:0.85"
             )
-
         if self.cache_budget_gb is not None and not 0 < self.cache_budget_gb < math.inf:
             raise ConfigError(f"pab.cache_budget_gb is {self.cache_budget_gb:g}; it must be more than 0, or null")
 

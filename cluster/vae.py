@@ -5,9 +5,6 @@ from typing import Literal
 
 from cluster.causal_vae import CausalDecoder
 
-DECODED_AT_ONCE = 8
-"""Frames that the engine's decoder of images takes in one call."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class VaeNumbers:
@@ -25,6 +22,10 @@ class VaeNumbers:
     frame_group: int = 1
     """Frames that become `latent_group` latent frames together; causal, the first frame is one of its own before."""
     latent_group: int = 1
+    frames_at_once: int = 8
+    """Frames that a decoder of images takes in one call."""
+    element_bytes: int | None = None
+    """Bytes of an element of its weights and activations; None for as many as the transformer's have."""
 
     @property
     def scale(self) -> int:
@@ -53,16 +54,31 @@ class VaeNumbers:
         """Latent frames of `frames` frames."""
         return self.lone_frames + (frames - self.lone_frames) // self.frame_group * self.latent_group
 
+    def rank_frames(self, latent_frames: int, width: int) -> int:
+        """Latent frames that rank 0 of a gang of `width` decodes: whole groups, which know nothing of each other.
+
+        All of them where each frame hangs on those before it.
+        """
+        if self.causal:
+            return latent_frames
+        groups = -(-latent_frames // self.latent_group)
+        return min(-(-groups // width) * self.latent_group, latent_frames)
+
     def decode_flops(self, latent_pixels: int, latent_frames: int) -> int:
         """Operations (a multiplication and an addition are two) to decode latent frames of so many pixels.
 
-        3x3 convolutions of `AutoencoderKL`'s decoder: in, two residual blocks in the middle, `layers_per_block`
-        + 1 a stage from the coarsest on, one convolution after each doubling, out; 1x1 where channels change.
+        3x3 convolutions of `AutoencoderKL`'s decoder, for each frame: in, two residual blocks in the middle,
+        `layers_per_block` + 1 a stage from the coarsest on, one convolution after each doubling, out; 1x1 where
+        channels change.
         What of a causal one is counted, `cluster.causal_vae` says.
         """
         if self.causal:
             return self.causal.flops(latent_pixels, latent_frames)
-        return latent_frames * self._image_flops(latent_pixels)
+        return self._images(latent_frames) * self._image_flops(latent_pixels)
+
+    def _images(self, latent_frames: int) -> int:
+        """Frames that a decoder of images makes of so many latent ones."""
+        return latent_frames * self.frame_group // self.latent_group
 
     def _image_flops(self, latent_pixels: int) -> int:
         deepest = self.channels[-1]
@@ -84,14 +100,15 @@ class VaeNumbers:
     def peak_elements(self, latent_pixels: int, latent_frames: int) -> int:
         """Elements that are alive at the widest moment of decoding latent frames of so many pixels.
 
-        Four tensors of the second stage's channels after the last doubling, of `DECODED_AT_ONCE` frames: measured on
+        Four tensors of the second stage's channels after the last doubling, of `frames_at_once` frames: measured on
         `AutoencoderKL`, 8 frames of 256x256 to 1536x1024 held 3.5 to 4.2 of them
         (infra/benchmarks/h200-latte-1-memory.json).
         """
         if self.causal:
             return self.causal.peak_elements(latent_pixels, latent_frames)
         pixels = self.scale**2 * latent_pixels
-        return min(DECODED_AT_ONCE, latent_frames) * 4 * self.channels[min(1, len(self.channels) - 1)] * pixels
+        at_once = min(self.frames_at_once, self._images(latent_frames))
+        return at_once * 4 * self.channels[min(1, len(self.channels) - 1)] * pixels
 
     @property
     def parameters(self) -> int:

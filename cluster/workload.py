@@ -77,7 +77,7 @@ class Workload:
             self.shape,
             self.schedule,
             width,
-            guidance_scale=2.0 if self.branches == 2 else 1.0,
+            branches=self.branches,
             guidance=self.guidance,
             element_bytes=self.element_bytes,
         )
@@ -162,7 +162,11 @@ class Workload:
 
     def decode_flops(self, width: int = 1) -> int:
         """Operations of decoding rank 0's latent frames."""
-        return self.numbers.vae.decode_flops(self._latent_pixels, self._decoded_frames(width))
+        return self.numbers.vae.decode_flops(self._latent_pixels, self.decoded_frames(width))
+
+    def decoded_frames(self, width: int) -> int:
+        """Latent frames that rank 0 decodes."""
+        return self.numbers.vae.rank_frames(self.numbers.latent_frames(self.shape), width)
 
     def peak_bytes(self, width: int) -> int:
         """The most memory a rank needs: weights, and the larger of denoising with its cache and of decoding.
@@ -172,14 +176,15 @@ class Workload:
         `EXCHANGING` of them. The cache is empty by the time the frames are decoded.
         """
         numbers, size = self.numbers, self.element_bytes
+        vae_size = numbers.vae.element_bytes or size
         text = numbers.text_parameters + numbers.text_embeddings
-        weights = numbers.parameters + text + numbers.vae.parameters
+        weights = (numbers.parameters + text) * size + numbers.vae.parameters * vae_size
         layout = self.layout(width)
         rows = layout.branches * numbers.rows(self.shape, layout.sharers)
         exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and layout.sharers > 1 else 0
         denoise = rows * max(4 * numbers.hidden_size + 2 * numbers.mlp_width, exchanging)
-        decode = numbers.vae.peak_elements(self._latent_pixels, self._decoded_frames(width))
-        return weights * size + max(denoise * size + self.forecast(width).cache_bytes, decode * size)
+        decode = numbers.vae.peak_elements(self._latent_pixels, self.decoded_frames(width))
+        return weights + max(denoise * size + self.forecast(width).cache_bytes, decode * vae_size)
 
     @property
     def _text_tokens(self) -> int:
@@ -189,8 +194,3 @@ class Workload:
     def _latent_pixels(self) -> int:
         scale = self.numbers.vae.scale
         return (self.shape.height // scale) * (self.shape.width // scale)
-
-    def _decoded_frames(self, width: int) -> int:
-        """Latent frames that rank 0 decodes: its share, or all of them where a frame hangs on those before it."""
-        frames = self.numbers.latent_frames(self.shape)
-        return frames if self.numbers.vae.causal else -(-frames // width)

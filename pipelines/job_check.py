@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from actors.engine import ModelCard
 from cluster.errors import ConfigError, RequestError
+from cluster.guidance import branches_of
 from cluster.shape import Shape
 from pipelines.config import JobConfig
 from pipelines.local_room import check_room
@@ -44,7 +45,7 @@ def check_job(config: JobConfig) -> CheckedJob:
     sampling = config.sampling
     shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
     try:
-        check_shape(shape, 2 if sampling.guidance_scale > 1 else 1, RowDefaults.of(config, card.numbers))
+        check_shape(shape, branches_of(sampling.guidance_scale), RowDefaults.of(config, card.numbers))
     except RequestError as error:
         raise ConfigError(f"sampling: {error}") from error
     check_blocks(config.pab, card.numbers.num_layers)

@@ -88,7 +88,7 @@ class WidthPolicy:
     def _decide(self, kindred: Kindred) -> tuple[Workload, WidthDecision]:
         model, pab, gang = self.config.model, self.config.pab, self.config.gang
         times, size = model_timesteps(model, kindred.steps, kindred.shape), _element_bytes(self.config, self.gpu)
-        schedule = plan_schedule(pab, times, self.numbers, kindred.shape, branches=kindred.branches, element_bytes=size)
+        schedule = plan_schedule(pab, times, self.numbers, kindred.shape, branches=kindred.branches)
         work = Workload(
             numbers=self.numbers,
             shape=kindred.shape,

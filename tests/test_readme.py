@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from pipelines.app import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +37,14 @@ def test_a_command_of_the_readme_runs_as_written(command, tmp_path):
     assert result.stdout or result.stderr
     if "--json" in words:
         assert isinstance(json.loads(result.stdout.splitlines()[-1]), dict | list)
+
+
+def test_the_plan_that_the_readme_shows_is_what_its_command_prints():
+    command, shown = re.search(
+        r"^```sh\n(pabcast plan .*)\n```\n\n```\n(.*?)^```", README, re.DOTALL | re.MULTILINE
+    ).groups()
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert (result.exit_code, result.stdout) == (0, shown), result.stderr
 
 
 @pytest.mark.slow

@@ -83,14 +83,7 @@ class DenoiseBench:
         times = self._scheduler().timesteps.tolist()
         self._schedules = {
             "off": BroadcastSchedule.build(PabConfig(), times),
-            "pab": plan_schedule(
-                case.pab,
-                times,
-                case.model.numbers,
-                case.model.shape,
-                branches=case.branches,
-                element_bytes=case.model.dtype.itemsize,
-            ),
+            "pab": plan_schedule(case.pab, times, case.model.numbers, case.model.shape, branches=case.branches),
             "diffusers-pab": BroadcastSchedule.build(
                 replace(case.pab, mlp=None, cache_dtype="auto", cache_budget_gb=None), times
             ),

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from actors.engine.cache import BroadcastCache
+from actors.engine.collectives import Collectives
 from actors.engine.families.family import Denoiser
 from actors.engine.parallel import SequenceParallel
 from cluster.guidance import Guidance, Layout
@@ -59,9 +60,8 @@ class GuidedDenoiser:
         """Text features are (1, L, K); without `negative_text` there is no guidance. It predicts `in_float32`."""
         texts = [part for part in (negative_text, text) if part is not None]
         split = group is not None and Layout.of(guidance, len(texts), group.size()).splits(group.size())
-        if split and group is not None:
-            half = group.rank() // (group.size() // 2)
-            texts = [texts[half]]
+        if split:
+            texts = [texts[Collectives(group, halves=True).half]]
         projected = [denoiser.project_text(part) for part in texts]
         if guidance != "two_pass":
             projected = [torch.cat(projected)]

@@ -10,6 +10,7 @@ from cluster.vae import VaeNumbers
 Config = dict[str, Any]
 Reader = Callable[[Config, Config, Config, Config], ModelNumbers]
 """Takes model_index.json and the configs of transformer, VAE and text encoder; raises what a wrong one brings about."""
+_FLOAT32 = 4
 _EDGES = 4
 """Frames up to so many times the edge that a model was trained for are let through; its videos are worse there."""
 
@@ -89,6 +90,7 @@ def _wan(index: Config, transformer: Config, vae: Config, text: Config) -> Model
         layers_per_block=vae["num_res_blocks"],
         latent_channels=vae["z_dim"],
         frame_group=4,
+        element_bytes=_FLOAT32,
     )
     return ModelNumbers(
         sites=("spatial", "cross", "mlp"),
@@ -102,6 +104,7 @@ def _wan(index: Config, transformer: Config, vae: Config, text: Config) -> Model
         latent_channels=transformer["in_channels"],
         text_tokens=512,
         vae=decoder,
+        latent_bytes=_FLOAT32,
         num_frames=81,
         max_frames=81,
         min_edge=_smallest(transformer["patch_size"][1] * decoder.scale),
@@ -125,6 +128,7 @@ def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) ->
         latent_channels=transformer["in_channels"],
         frame_group=17,
         latent_group=5,
+        frames_at_once=vae.get("micro_batch_size", 4),
     )
     return ModelNumbers(
         sites=("spatial", "cross", "mlp", "temporal", "cross", "mlp"),
@@ -136,6 +140,8 @@ def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) ->
         latent_channels=transformer["in_channels"],
         text_tokens=transformer["model_max_length"],
         vae=decoder,
+        latent_bytes=_FLOAT32,
+        prediction_bytes=_FLOAT32,
         num_frames=51,
         max_frames=408,
         min_edge=144,
@@ -150,7 +156,7 @@ def _open_sora(index: Config, transformer: Config, vae: Config, text: Config) ->
 
 
 def _open_sora_plan(index: Config, transformer: Config, vae: Config, text: Config) -> ModelNumbers:
-    """Planned as if its VAE were of images: its convolutions over time cost more than that."""
+    """Planned as if its VAE were of images, a group of all frames: its convolutions over time cost more than that."""
     latent_frames, sizes = transformer["video_length"], transformer["sample_size"]
     num_frames = 4 * latent_frames - 3
     decoder = VaeNumbers(

@@ -14,7 +14,12 @@ import diffusers
 import torch
 
 from actors.engine.blocks import Blocks
-from actors.engine.families.family import Denoiser
+from actors.engine.families.cogvideox import CogVideoX
+from actors.engine.families.family import Denoiser, Family
+from actors.engine.families.latte import Latte
+from actors.engine.families.open_sora import OpenSora
+from actors.engine.families.open_sora_plan import OpenSoraPlan
+from actors.engine.families.wan import Wan
 from actors.engine.models.cogvideox import CogVideoXDenoiser
 from actors.engine.models.latte import LatteDenoiser
 from actors.engine.models.open_sora import OpenSoraDenoiser, OpenSoraFlowScheduler, OpenSoraTransformer3DModel
@@ -54,7 +59,7 @@ class RandomModel:
     @property
     def predicts_float32(self) -> bool:
         """As `Family.predicts_float32`."""
-        return self.family == "cogvideox"
+        return _FAMILIES[self.family].predicts_float32
 
     def denoiser(self, blocks: Blocks | None = None) -> Denoiser:
         """What drives it, its blocks run by `blocks`."""
@@ -65,10 +70,10 @@ class RandomModel:
         return drivers.get(self.family, LatteDenoiser)(self.transformer, blocks)
 
     def noise(self) -> torch.Tensor:
-        """Where every run starts, (1, C, T, h, w); in float32 where the family keeps its latents so."""
+        """Where every run starts, (1, C, T, h, w); in float32 where the model keeps its latents so."""
         numbers, shape, scale = self.numbers, self.shape, self.numbers.vae_scale
         size = (numbers.latent_channels, numbers.latent_frames(shape), shape.height // scale, shape.width // scale)
-        dtype = torch.float32 if self.family in ("open-sora", "wan") else self.dtype
+        dtype = torch.float32 if numbers.latent_bytes == torch.float32.itemsize else self.dtype
         return self._draw((1, *size), 0).to(dtype) * self.scheduler.init_noise_sigma
 
     def texts(self, branches: int) -> list[torch.Tensor]:
@@ -201,4 +206,11 @@ _BUILDERS: dict[str, Callable[[ModelNumbers, Shape], torch.nn.Module]] = {
     "open-sora": _open_sora,
     "open-sora-plan": _open_sora_plan,
     "wan": _wan,
+}
+_FAMILIES: dict[str, type[Family]] = {
+    "cogvideox": CogVideoX,
+    "latte": Latte,
+    "open-sora": OpenSora,
+    "open-sora-plan": OpenSoraPlan,
+    "wan": Wan,
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.errors import ConfigError
-from cluster.guidance import Guidance
+from cluster.guidance import Guidance, branches_of
 from cluster.pab import PabConfig
 from cluster.shape import Shape
 
@@ -39,8 +39,8 @@ class VideoRequest:
 
     @property
     def branches(self) -> Literal[1, 2]:
-        """Guidance branches: with a scale of 1 or less there is no negative one."""
-        return 2 if self.guidance_scale > 1 else 1
+        """Guidance branches."""
+        return branches_of(self.guidance_scale)
 
     @property
     def sample_id(self) -> str:

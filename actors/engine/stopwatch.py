@@ -163,8 +163,8 @@ class Stopwatch:
 
     def _decode(self, work: Workload, width: int) -> Timing:
         numbers, shape = work.numbers, work.shape
-        frames = -(-numbers.latent_frames(shape) // width)
-        size = (1, numbers.latent_channels, frames, shape.height // numbers.vae_scale, shape.width // numbers.vae_scale)
+        edges = (shape.height // numbers.vae_scale, shape.width // numbers.vae_scale)
+        size = (1, numbers.latent_channels, work.decoded_frames(width), *edges)
         latents = torch.randn(size, device=self._engine.device, dtype=self._engine.dtype)
         with torch.no_grad():
             calls = iter([lambda: self._engine.model.decode(latents, 0, 1)] * 3)

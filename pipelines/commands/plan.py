@@ -13,23 +13,27 @@ def plan(
     overrides: OverridesArgument = None,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
-) -> None:
+) -> int:
     """Show what a job would take, without running it: widths and why, seconds, GPU-hours, bytes sent, memory.
 
     `gpu=h200` plans for a domain of that GPU (configs/gpus), `gang.latency_s=30` for a latency, `calibration=FILE`
     by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers. Seconds are
     of one video, GB sent and held of one video and one rank; GPU-hours are of all the row's videos.
 
+    Exit code 0: there is something to make; 3, as of `pabcast run`: no row can be made; 2: bad usage.
+
     Example: pabcast plan configs/plan.yaml gpu=h200 gang.width=auto gang.latency_s=12
     """
     job = load_config(config, overrides or [])
     # Ray Data's reader takes seconds to import: only once the config is known to be good.
     from pipelines.plan_rows import planned_requests
+    from pipelines.summary import DONE, SOME_FAILED
 
     made = make_plan(job, planned_requests(job))
     tell(_spell(made), as_json=as_json)
     if as_json:
         print_json(_contract(made))
+    return SOME_FAILED if made.refused and not made.groups else DONE
 
 
 def _spell(made: JobPlan) -> str:

@@ -57,15 +57,13 @@ def schedule(
     request = video.request
     times = model_timesteps(video.model, request.steps, request.shape)
     numbers = video.card.numbers
-    table = plan_schedule(
-        request.pab, times, numbers, request.shape, branches=request.branches, element_bytes=element_bytes
-    )
+    table = plan_schedule(request.pab, times, numbers, request.shape, branches=request.branches)
     predicted = forecast(
         numbers,
         request.shape,
         table,
         gang,
-        guidance_scale=request.guidance_scale,
+        branches=request.branches,
         guidance=passes,
         element_bytes=element_bytes,
     )

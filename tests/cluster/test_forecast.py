@@ -45,7 +45,7 @@ def test_one_worker_sends_nothing():
 def test_without_guidance_half_the_bytes_are_sent():
     schedule = BroadcastSchedule.build(PabConfig(), [3, 2, 1])
     guided = forecast(OPEN_SORA, SHAPE, schedule, 4)
-    plain = forecast(OPEN_SORA, SHAPE, schedule, 4, guidance_scale=1.0)
+    plain = forecast(OPEN_SORA, SHAPE, schedule, 4, branches=1)
     assert plain.all_to_all.bytes * 2 == guided.all_to_all.bytes
     assert plain.all_to_all.calls == guided.all_to_all.calls
     assert plain.swaps.calls == guided.swaps.calls == 0
@@ -54,11 +54,22 @@ def test_without_guidance_half_the_bytes_are_sent():
 def test_each_half_of_a_gang_exchanges_one_branch_and_swaps_its_predictions_once_a_step():
     schedule = BroadcastSchedule.build(PabConfig(), [3, 2, 1])
     split = forecast(OPEN_SORA, SHAPE, schedule, 4, guidance="split")
-    half = forecast(OPEN_SORA, SHAPE, schedule, 2, guidance_scale=1.0)
+    half = forecast(OPEN_SORA, SHAPE, schedule, 2, branches=1)
     assert (split.all_to_all, split.all_gather, split.cache_bytes) == (half.all_to_all, half.all_gather, 0)
     # 8 of 16 frames, 60 x 106 latent pixels of 4 channels, in float32.
     assert split.swaps == CollectiveCount(calls=3, bytes=3 * 8 * 60 * 106 * 4 * 4)
     assert forecast(OPEN_SORA, SHAPE, schedule, 2, guidance="split").all_to_all.calls == 0
+
+
+def test_latents_and_predictions_in_float32_travel_so_whatever_the_weights_are():
+    schedule = BroadcastSchedule.build(PabConfig(), [3, 2, 1])
+    said, wide = (forecast(OPEN_SORA, SHAPE, schedule, 4, guidance="split", element_bytes=size) for size in (2, 4))
+    assert (said.all_gather, said.swaps) == (wide.all_gather, wide.swaps)
+    assert said.all_to_all.bytes * 2 == wide.all_to_all.bytes
+    as_weights = dataclasses.replace(OPEN_SORA, latent_bytes=None, prediction_bytes=None)
+    narrow = forecast(as_weights, SHAPE, schedule, 4, guidance="split", element_bytes=2)
+    assert narrow.all_gather.bytes * 2 == said.all_gather.bytes
+    assert narrow.swaps.bytes * 2 == said.swaps.bytes
 
 
 def test_a_cache_in_8_bits_holds_an_element_a_byte_and_a_scale_a_token():

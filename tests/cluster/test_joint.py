@@ -17,6 +17,7 @@ from cluster.workload import Workload
 from tests.cluster.numbers import COGVIDEOX_5B, COGVIDEOX_SHAPE, WAN_1_3B, WAN_SHAPE
 
 MODELS = {"cogvideox": (COGVIDEOX_5B, COGVIDEOX_SHAPE), "wan": (WAN_1_3B, WAN_SHAPE)}
+LATENT_BYTES = {"cogvideox": 2, "wan": 4}
 PAB = PabConfig(spatial=2, cross=6, timesteps=(100, 850))
 TIMES = [1000 - 20 * step for step in range(50)]
 
@@ -77,11 +78,21 @@ def test_a_joint_attention_sends_queries_keys_values_and_output_in_two_calls(nam
     share, sites = -(-every // width), numbers.num_layers * work(name).schedule.computed["spatial"]
     each = 2 * numbers.hidden_size * 2 * (3 * share + every / width)
     assert said.all_to_all == CollectiveCount(calls=2 * sites, bytes=round(sites * each))
-    assert said.all_gather == CollectiveCount(calls=1, bytes=(share - numbers.joined_text) * 16 * 4 * 2)
+    assert said.all_gather == CollectiveCount(
+        calls=1, bytes=(share - numbers.joined_text) * 16 * 4 * LATENT_BYTES[name]
+    )
     held = sum(kind != "mlp" for kind in numbers.sites) * numbers.num_layers
     assert said.cache_bytes == held * 2 * share * numbers.hidden_size * 2
     assert said.all_to_all.bytes >= work(name).mean_all_to_all_bytes(width)
     assert said.all_to_all.bytes == pytest.approx(work(name).mean_all_to_all_bytes(width), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_halves_swap_predictions_in_the_precision_of_the_weights(name):
+    numbers, shape = MODELS[name]
+    share = -(-numbers.sequence(shape) // 2) - numbers.joined_text
+    swaps = dataclasses.replace(work(name), guidance="split").forecast(4).swaps
+    assert swaps == CollectiveCount(calls=50, bytes=50 * share * 16 * 4 * 2)
 
 
 @pytest.mark.parametrize("name", MODELS)

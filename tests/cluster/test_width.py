@@ -62,8 +62,8 @@ def test_at_the_tail_of_a_job_gangs_are_as_wide_as_the_idle_workers_allow():
 
 
 def test_a_video_that_fits_one_gpu_only_in_part_gets_the_narrowest_gang_that_holds_it():
-    small = Capacity(workers=8, memory_bytes=30 * 10**9)
-    decision = choose(work(1080, 1920, 102), Goal(), small)
+    small = Capacity(workers=8, memory_bytes=40 * 10**9)
+    decision = choose(work(1080, 1920, 408), Goal(), small)
     assert decision.width > 1
     assert decision.rejected[1].startswith("needs ")
     assert decision.cost.peak_bytes <= small.usable_bytes

@@ -54,6 +54,17 @@ def test_help_has_an_example_for_every_command(pabcast: Any) -> None:
         assert f"Example: pabcast {command}" in text
 
 
+@pytest.mark.parametrize(("rows", "code"), [((32, 33), 0), ((33, 34), 3), ((), 0)])
+def test_a_plan_of_which_no_row_can_be_made_ends_as_its_run_would(
+    pabcast: Any, job_file: Path, rows: tuple[int, ...], code: int
+) -> None:
+    lines = [json.dumps({"prompt": "a cat", "height": edge}) for edge in rows]
+    (job_file.parent / "p.jsonl").write_text("\n".join(lines))
+    found, out, err = pabcast("plan", job_file, "--json")
+    assert found == code, err
+    assert len(json.loads(out)["refused"]) == sum(edge != 32 for edge in rows)
+
+
 def test_neither_help_nor_bad_usage_loads_torch_or_ray() -> None:
     heavy = ("torch", "ray", "diffusers", "matplotlib", "pyarrow")
     for arguments in (["--help"], ["run", "none.yaml"], ["generate", "x", "--size", "1"], ["nonsense"]):
