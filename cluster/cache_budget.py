@@ -21,14 +21,13 @@ def plan_schedule(
     shape: Shape,
     *,
     branches: Literal[1, 2] = 2,
-    element_bytes: int | None = None,
 ) -> BroadcastSchedule:
     """The schedule of a run under `pab`, its budget kept.
 
     Kinds are taken up in the order of the operations that they save for a byte that they hold, as long as all
     together stay within the budget. Bytes are counted at `COUNTED_BYTES` an element, or in 8 bits with their scales,
     in whatever precision a model runs: the precision is not of a sample's identity, so its schedule does not follow
-    it. `element_bytes` changes nothing.
+    it.
     """
     whole = BroadcastSchedule.build(pab, timesteps)
     if pab.cache_budget_gb is None:

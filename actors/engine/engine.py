@@ -120,7 +120,6 @@ class Engine:
             self.card.numbers,
             request.shape,
             branches=request.branches,
-            element_bytes=self.dtype.itemsize,
         )
         denoiser = self._guided(request, schedule, run.options, group)
         noise_1CThw = self._noise(request)

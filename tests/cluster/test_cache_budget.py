@@ -67,13 +67,6 @@ def test_mlps_of_no_block_take_nothing(mlp):
     assert plan_schedule(pab, TIMES, OPEN_SORA, SHAPE).computed["mlp"] == len(TIMES)
 
 
-@pytest.mark.parametrize("cache_dtype", ["auto", "fp8"])
-def test_the_schedule_is_the_same_in_whatever_precision_the_model_runs(cache_dtype):
-    half = dataclasses.replace(PAB, cache_budget_gb=0.55 * HELD / 1e9, cache_dtype=cache_dtype)
-    narrow, wide = (plan_schedule(half, TIMES, OPEN_SORA, SHAPE, element_bytes=size) for size in (2, 4))
-    assert narrow == wide
-
-
 @pytest.mark.parametrize("gb", [0, -1, float("inf"), float("nan")])
 def test_a_budget_that_is_none_is_refused(gb):
     with pytest.raises(ConfigError, match=r"pab.cache_budget_gb is .*; it must be more than 0, or null"):
