@@ -61,7 +61,7 @@ def _own_mark() -> str:
 
 def _namespace() -> str:
     """Where this process's pids count, as containers have their own; empty where there is but one such place."""
-    return os.readlink("/proc/self/ns/pid") if psutil.LINUX else ""
+    return str(Path("/proc/self/ns/pid").readlink()) if psutil.LINUX else ""
 
 
 def _began(process: psutil.Process) -> str:

@@ -30,7 +30,7 @@ class GangConfig:
     width: int | Literal["auto"] = 1
     """Workers that make one video together; auto takes it from the table."""
     table: tuple[WidthRule, ...] = field(default=(), metadata={"read": _read_table})
-    """For auto: rules with rising `max_tokens`, the last one without; without rules (or null), auto is by predicted cost."""
+    """For auto: rules with rising `max_tokens`, the last one without; without rules, or null, auto is by cost."""
     latency_s: float | None = None
     """For auto by cost: a video in so many seconds, by as few workers as do it; null is the most videos an hour."""
     widen: bool = True
