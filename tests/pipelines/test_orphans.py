@@ -90,6 +90,8 @@ def test_a_job_that_ends_ends_what_was_left_while_it_ran(monkeypatch: pytest.Mon
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setattr("pipelines.ray_session.RayInit", Mock())
+    monkeypatch.setattr("pipelines.ray_session._QUIET", {})
+    monkeypatch.setattr("pipelines.ray_session._LOCAL", {})
     monkeypatch.setenv(MARK, "")
     with ray_session(ClusterConfig()):
         left = left_by_a_gone_driver()
