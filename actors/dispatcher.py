@@ -179,7 +179,7 @@ class Dispatcher:
 
     def _begin(self, job: Job, members: list[Member], *, reshaped: bool) -> None:
         """Form a gang for a job."""
-        gang = Gang(tuple(in_order(members)), self._next_generation(), self._spec.step_timeout_s)
+        gang = Gang(tuple(in_order(members)), self._next_generation(), self._spec.step_limit_s)
         self.tally.reshaped += reshaped
         self._lease(job, gang, form=True)
 

@@ -32,8 +32,8 @@ class PoolSpec:
     """Whether the model's blocks are compiled as they first run; the first video of a shape waits for it."""
     threads_per_worker: int | None = None
     """CPU threads a worker computes with; None: the cores of its node, shared out."""
-    step_timeout_s: float = 120.0
-    """A rank that finishes no step (nor text encoding, nor decoding) for so long has hung."""
+    step_timeout_s: float | None = None
+    """A rank that finishes no step (nor text encoding, nor decoding) for so long has hung; None: as `step_limit_s`."""
     client_timeout_s: float = 15.0
     """A driver not heard of for so long is gone."""
     elastic: ScalePolicy | None = None
@@ -54,14 +54,22 @@ class PoolSpec:
         if self.simulated_s is not None and self.simulated_s < 0:
             raise ConfigError(f"simulated_s is {self.simulated_s:g}; it must be 0 or more")
         for name in ("step_timeout_s", "client_timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"cluster.{name} is {getattr(self, name):g}; it must be more than 0")
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"cluster.{name} is {value:g}; it must be more than 0")
 
     def resolve(self, cluster_gpus: float) -> "PoolSpec":
         """The spec with no `auto` left, for a cluster with so many GPUs."""
         device: Device = self.device if self.device != "auto" else ("cuda" if cluster_gpus >= 1 else "cpu")
         dtype: Dtype = self.dtype if self.dtype != "auto" else ("bfloat16" if device == "cuda" else "float32")
         return replace(self, device=device, dtype=dtype)
+
+    @property
+    def step_limit_s(self) -> float:
+        """How long a step may take: what was said, else 120 s, and 900 s where a step may have to compile first."""
+        if self.step_timeout_s is not None:
+            return self.step_timeout_s
+        return 900.0 if self.compile else 120.0
 
     @property
     def scale(self) -> ScalePolicy:

@@ -42,7 +42,9 @@ class Mix:
         """
         if videos < 1:
             raise ConfigError(f"--videos is {videos}; it must be 1 or more")
-        config = make_config({**values, "input": {"path": "-"}, "output": {"uri": "-"}, "gang": {"width": "auto"}})
+        # One way to run guidance whatever chooses the widths, or the comparison would be of both.
+        rest = {"gang": {"width": "auto"}, "engine": {"guidance": "batched"}}
+        config = make_config({**values, "input": {"path": "-"}, "output": {"uri": "-"}, **rest})
         card = read_card(find_model(config.model.id))
         defaults = RowDefaults.of(config, card.numbers, card.revision)
         turns = zip(range(videos), itertools.cycle(sizes), strict=False)

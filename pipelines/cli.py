@@ -20,7 +20,9 @@ def main() -> None:
         except KeyboardInterrupt:
             code, tidy = INTERRUPTED, False
         if brake.heard:
-            print(_spell_stop(sys.argv), file=sys.stderr)  # noqa: T201
+            # A Ctrl-C ends the `tee` that reads us too; what is raised here goes to Ray's hook, which waits for Ray.
+            with contextlib.suppress(OSError):
+                print(_spell_stop(sys.argv), file=sys.stderr)  # noqa: T201
         if not tidy:
             _leave_at_once(code)
     sys.exit(code)

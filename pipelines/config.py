@@ -83,12 +83,12 @@ class ClusterConfig:
     device: Device = "auto"
     dtype: Dtype = "auto"
     compile: bool = False
-    """Compile the model's blocks (torch.compile) as they first run; the first video of a shape waits for it, and
-    `step_timeout_s` must be longer than that."""
+    """Compile the model's blocks (torch.compile) as they first run; the first video of a shape waits for it."""
     threads_per_worker: int | None = None
     """CPU threads of a worker; null shares the cores out."""
-    step_timeout_s: float = 120.0
-    """How long a gang may take over one step before its video is failed and tried again."""
+    step_timeout_s: float | None = None
+    """How long a gang may take over one step before its video is failed and tried again; null: 120, with `compile`
+    900, as its first step compiles."""
     client_timeout_s: float = 15.0
     """How long the pool outlives a job that was killed."""
     ready_timeout_s: float = 600.0

@@ -5,22 +5,29 @@ from pathlib import Path
 
 import psutil
 
-MARK = "PABCAST_DRIVER"
+MARK = "PABCAST_STARTED_BY"
+"""The environment variable with the mark, `pid:began:namespace`; one of another format needs another name."""
 SWEEPS = 5
 PATIENCE_S = 3.0
 """How long the processes of a driver that ends by itself have to end by themselves."""
 
 
 def mark_this_driver() -> None:
-    """Let the processes that are started from now on know their driver: its pid and when it began."""
+    """Let the processes that are started from now on know their driver: its pid, when it began and where it counts."""
     os.environ[MARK] = _own_mark()
 
 
 def end_orphans() -> int:
-    """Kill the processes whose marked driver is gone; return how many there were."""
-    orphans = [process for process in psutil.process_iter() if _is_orphan(process)]
-    _kill(orphans)
-    return len(orphans)
+    """Kill the processes whose marked driver is gone, and what they start meanwhile; return how many there were."""
+    count = 0
+    for _ in range(SWEEPS):
+        # A raylet that was killed may just have started a worker, after the processes were listed.
+        orphans = [process for process in psutil.process_iter() if _is_orphan(process)]
+        if not orphans:
+            break
+        _kill(orphans)
+        count += len(orphans)
+    return count
 
 
 def end_own(patience_s: float = PATIENCE_S) -> None:
@@ -49,7 +56,12 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def _own_mark() -> str:
-    return f"{os.getpid()}:{_began(psutil.Process())}"
+    return f"{os.getpid()}:{_began(psutil.Process())}:{_namespace()}"
+
+
+def _namespace() -> str:
+    """Where this process's pids count, as containers have their own; empty where there is but one such place."""
+    return str(Path("/proc/self/ns/pid").readlink()) if psutil.LINUX else ""
 
 
 def _began(process: psutil.Process) -> str:
@@ -59,8 +71,10 @@ def _began(process: psutil.Process) -> str:
     try:
         # In ticks since the boot: field 22 of proc_pid_stat(5); the second one is a name in brackets.
         return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ProcessLookupError) as error:
         raise psutil.NoSuchProcess(process.pid) from error
+    except PermissionError as error:
+        raise psutil.AccessDenied(process.pid) from error
 
 
 def _mark(process: psutil.Process) -> str:
@@ -72,8 +86,9 @@ def _mark(process: psutil.Process) -> str:
 
 
 def _is_orphan(process: psutil.Process) -> bool:
-    driver, _, began = _mark(process).partition(":")
-    if not driver.isdigit():
+    driver, _, rest = _mark(process).partition(":")
+    began, _, namespace = rest.partition(":")
+    if not driver.isdigit() or namespace != _namespace():
         return False
     try:
         master = psutil.Process(int(driver))

@@ -123,6 +123,9 @@ def _disconnect(ray: Any, config: ClusterConfig, *, at_once: bool) -> None:
             patience_s = PATIENCE_S
         if config.address is None:
             end_own(patience_s)
+        if config.address is None and not at_once:
+            # Another driver may have been killed meanwhile, and no job may come after this one.
+            end_orphans()
     except KeyboardInterrupt:
         if config.address is None:
             end_own(patience_s=0)

@@ -1,13 +1,14 @@
 """How wide a gang each video gets: one number, or a table of token counts for `auto`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.errors import ConfigError, RequestError
 from cluster.guidance import Guidance
 from cluster.model import ModelNumbers
 from cluster.shape import Shape
+from pipelines.strict import convert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +19,18 @@ class WidthRule:
     max_tokens: int | None = None
 
 
+def _read_table(value: object, key: str) -> object:
+    return () if value is None else convert(value, tuple[WidthRule, ...], key)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GangConfig:
     """The width of gangs."""
 
     width: int | Literal["auto"] = 1
     """Workers that make one video together; auto takes it from the table."""
-    table: tuple[WidthRule, ...] = ()
-    """For auto: rules with rising `max_tokens`, the last one without; without rules, auto is by predicted cost."""
+    table: tuple[WidthRule, ...] = field(default=(), metadata={"read": _read_table})
+    """For auto: rules with rising `max_tokens`, the last one without; without rules, or null, auto is by cost."""
     latency_s: float | None = None
     """For auto by cost: a video in so many seconds, by as few workers as do it; null is the most videos an hour."""
     widen: bool = True

@@ -25,6 +25,7 @@ from cluster.shape import Shape
 from cluster.workload import Workload
 
 PROMPT = "a red circle moving left over a black background"
+_ATTENTION = ("spatial", "temporal", "cross")
 ROUNDS = 3
 """How often a check makes its videos."""
 
@@ -55,7 +56,8 @@ def calibrate(
 ) -> Calibration:
     """Fit the rates of `engine`'s device over `shapes`, each with the width of the gang whose rank 0 is timed.
 
-    The link of CPU workers is measured between two processes at the same shapes; that of a GPU is as `gpu` says.
+    The link of CPU workers is measured between two processes at the same shapes; that of a GPU, and a kind of
+    attention that the model lacks, are as `gpu` says.
     """
     on_cpu = engine.device.type == "cpu"
     found = Stopwatch(engine).measure(list(shapes), on_done)
@@ -68,9 +70,7 @@ def calibrate(
         device=_device_name(engine.device),
         dtype=str(engine.dtype).removeprefix("torch."),
         measured=True,
-        spatial=fit(found.kinds["spatial"]),
-        temporal=fit(found.kinds["temporal"]),
-        cross=fit(found.kinds["cross"]),
+        **{kind: fit(found.kinds[kind]) if kind in found.kinds else getattr(assumed, kind) for kind in _ATTENTION},
         base=fit(found.base),
         text_s=found.text_s,
         decode=fit(found.decode),

@@ -19,15 +19,14 @@ from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.workload import SiteWork, Workload
 
-ATTENTION: tuple[Kind, ...] = ("spatial", "temporal", "cross")
-_ALONE: tuple[frozenset[Kind], ...] = (frozenset(), *(frozenset({kind}) for kind in ATTENTION))
 _LEAST_SHARE = 0.005
 """Of a step without attention: what a kind takes at least, where noise hides it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """What was measured: one attention site of each kind, a step without attention, decoding, and the text."""
+    """What was measured: one attention site of each kind that the model has, a step without attention, decoding, and
+    the text."""
 
     kinds: dict[Kind, list[Timing]]
     base: list[Timing]
@@ -46,10 +45,14 @@ class Exchange:
 
 
 class Stopwatch:
-    """Measures one engine; every figure is the least of `repeats` after a warm-up, what the device does undisturbed."""
+    """Measures an engine whose gangs share out frames.
+
+    Every figure is the least of `repeats` after a warm-up, what the device does undisturbed.
+    """
 
     def __init__(self, engine: Engine, *, repeats: int = 5) -> None:
         self._engine = engine
+        self._kinds = engine.card.numbers.kinds
         self._repeats = repeats
 
     def measure(self, shapes: list[tuple[Shape, int]], on_done: Callable[[int], None] = lambda count: None) -> Timings:
@@ -58,14 +61,14 @@ class Stopwatch:
         The step with all attention broadcast is timed, then with each kind alone computing: the differences are
         the kinds.
         """
-        found = Timings(kinds={kind: [] for kind in ATTENTION}, base=[], decode=[], text_s=self._text_seconds())
+        found = Timings(kinds={kind: [] for kind in self._kinds}, base=[], decode=[], text_s=self._text_seconds())
         for count, (shape, width) in enumerate(shapes, start=1):
             work = self._workload(shape, frozenset())
             seconds = self._step_seconds(shape, width)
             without = seconds[frozenset()]
             mlps = work.numbers.sites.count("mlp") * work.numbers.num_layers
             found.base.append(Timing(work=work.ends(width) + work.site("mlp", width) * mlps, seconds=without))
-            for kind in ATTENTION:
+            for kind in self._kinds:
                 sites = work.numbers.sites.count(kind) * work.numbers.num_layers
                 alone = max(seconds[frozenset({kind})] - without, _LEAST_SHARE * without)
                 found.kinds[kind].append(Timing(work=work.site(kind, width), seconds=alone / sites))
@@ -82,7 +85,7 @@ class Stopwatch:
         """
         frames = self._engine.card.numbers.latent_frames(shape)
         gang, lone = FrameParallel(frames, group), LoneShard(frames, group.size())
-        turns = [self._steps(shape, parallel, frozenset(ATTENTION)) for parallel in (gang, lone)]
+        turns = [self._steps(shape, parallel, frozenset(self._kinds)) for parallel in (gang, lone)]
         for steps in turns:
             next(steps)()
         added = []
@@ -104,7 +107,8 @@ class Stopwatch:
         They take turns, so that whatever else slows the device down slows all of them.
         """
         lone = LoneShard(self._engine.card.numbers.latent_frames(shape), width)
-        turns = {kinds: self._steps(shape, lone, kinds) for kinds in _ALONE}
+        alone: list[frozenset[Kind]] = [frozenset(), *(frozenset({kind}) for kind in self._kinds)]
+        turns = {kinds: self._steps(shape, lone, kinds) for kinds in alone}
         for steps in turns.values():
             next(steps)()
             next(steps)()

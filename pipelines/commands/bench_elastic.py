@@ -29,7 +29,7 @@ def elastic(
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of a worker.")] = 1,
     model: ModelOption = "demo",
     pab: PabOption = "off",
-    rounds: Annotated[int, typer.Option("--rounds", help="How often each way makes the job; medians count.")] = 1,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each way makes the job; medians count.")] = 2,
     calibration: Annotated[
         str | None,
         typer.Option("--calibration", metavar="FILE.json", help="Rates; without it they are measured first."),
@@ -40,7 +40,8 @@ def elastic(
 ) -> None:
     """Make one mixed job by each fixed gang width, by auto without widening and by auto, on the same workers.
 
-    A ratio is how many times as long as auto a way takes: above 1, auto ends sooner.
+    All of them run guidance in the same way, `batched`, and take turns, every other time backwards. A ratio is how many
+    times as long as auto a way takes: above 1, auto ends sooner.
 
     Example: pabcast bench elastic --rounds 3 --plot gangs.png
     """
@@ -136,6 +137,7 @@ def _contract(mix: "Mix", auto: "Variant", found: "Comparison") -> dict[str, Any
         "threads": config.cluster.threads_per_worker,
         "steps": config.sampling.steps,
         "pab": config.pab.text(),
+        "guidance": config.options.guidance,
         "rates": {"device": rates.device, "measured": rates.measured, "how": rates.how},
         "predicted_seconds": {
             f"{shape.width}x{shape.height}": {str(width): taken for width, taken in seconds.items()}

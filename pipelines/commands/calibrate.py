@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.errors import ConfigError
+from cluster.model import ModelNumbers
 from cluster.shape import Shape
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.gpus import find_gpu, save_calibration
 from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
 from pipelines.progress import counting
+from pipelines.width_policy import model_numbers
 from pipelines.widths import spell_widths
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def calibrate(
     dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="In what.")] = "float32",
     gpu: Annotated[str, typer.Option("--gpu", help="The entry of configs/gpus whose link it has.")] = "cpu",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of a worker.")] = 1,
-    random_weights: Annotated[bool, typer.Option("--random-weights", help="Of a model without files.")] = False,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Of a Latte without files.")] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FILE.json", help="Where to keep it.")] = Path(
         "out/calibration.json"
     ),
@@ -46,12 +48,14 @@ def calibrate(
 ) -> None:
     """Measure this device's steps at a few shapes, and check what they predict for others and for gangs.
 
+    The model is of a family whose gangs share out frames: latte, open-sora or open-sora-plan.
+
     `calibration=FILE` makes `pabcast plan` and a job's `gang.width=auto` use the result.
 
     Example: pabcast bench calibrate --out out/calibration.json
     """
     known, spec = known_model(model), find_gpu(gpu)
-    frames = 16 if known.numbers is None else known.numbers.num_frames
+    frames = _check_model(known, random_weights=random_weights).num_frames
     measured = [_read_shape(text, frames) for text in shapes.split(",")]
     checked = [_read_shape(text, frames) for text in checks.split(",") if text]
     _check_processes(device, max((width for _, width in checked), default=1))
@@ -71,6 +75,20 @@ def calibrate(
         tell(_spell(result), as_json=as_json)
     if as_json:
         print_json({"calibration": asdict(found), "checks": [_plain(result) for result in results]})
+
+
+def _check_model(known: KnownModel, *, random_weights: bool) -> ModelNumbers:
+    if random_weights and known.numbers is None:
+        raise ConfigError(f"--random-weights needs numbers, and configs/models has none for {known.id}")
+    if random_weights and known.family != "latte":
+        raise ConfigError(f"--random-weights makes a latte only, and {known.id} is of the family {known.family}")
+    numbers = model_numbers(known)
+    if numbers.joint:
+        raise ConfigError(
+            f"the gangs of {known.id} share out tokens, and what is timed here is a share of frames; "
+            "models of the families latte, open-sora and open-sora-plan can be calibrated"
+        )
+    return numbers
 
 
 def _check_processes(device: str, width: int) -> None:
@@ -103,8 +121,7 @@ def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_
     torch.set_num_threads(threads)
     if not random_weights:
         return Engine.load(str(known.folder), device=device, dtype=dtype)
-    if known.numbers is None:
-        raise ConfigError(f"--random-weights needs numbers, and configs/models has none for {known.id}")
+    assert known.numbers is not None
     return Engine.random(known.id, known.numbers, device=device, dtype=dtype)
 
 

@@ -31,9 +31,6 @@ from pipelines.local_room import check_room
 from pipelines.progress import counting
 from pipelines.strict import convert
 
-_COMPILING_S = 900.0
-"""How long a step may take that compiles."""
-
 if TYPE_CHECKING:
     from actors.result import VideoResult
 
@@ -101,17 +98,8 @@ def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, 
 
     with ray_session(cluster):
         from actors.pool_client import PoolClient
-        from actors.spec import PoolSpec
 
-        spec = PoolSpec(
-            model=video.card.path,
-            workers=gang,
-            device=cluster.device,
-            dtype=cluster.dtype,
-            compile=cluster.compile,
-            step_timeout_s=_COMPILING_S if cluster.compile else PoolSpec.step_timeout_s,
-        )
-        with PoolClient.connect(spec) as pool:
+        with PoolClient.connect(cluster.pool_spec(video.card.path)) as pool:
             pool.wait_ready(cluster.ready_timeout_s)
             options = RunOptions(guidance=passes, return_latents=keep_latents)
             with counting("steps", video.request.steps) as show:

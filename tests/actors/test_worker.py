@@ -23,6 +23,12 @@ def test_numbers_that_cannot_work_are_refused() -> None:
         PoolSpec(model="m", workers=1, step_timeout_s=0)
 
 
+def test_a_step_that_may_compile_takes_longer_before_it_counts_as_hung() -> None:
+    assert PoolSpec(model="m", workers=1).step_limit_s == 120
+    assert PoolSpec(model="m", workers=1, compile=True).step_limit_s == 900
+    assert PoolSpec(model="m", workers=1, compile=True, step_timeout_s=60).step_limit_s == 60
+
+
 def test_auto_means_cuda_where_the_cluster_has_gpus() -> None:
     spec = PoolSpec(model="m", workers=2)
     assert (spec.resolve(0).device, spec.resolve(0).dtype) == ("cpu", "float32")

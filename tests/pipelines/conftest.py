@@ -1,5 +1,6 @@
-"""Real stores for the tests: local folders, moto's S3 server, and Ceph's RADOS gateway where it is installed."""
+"""A warm pool and jobs for it; folders, moto's S3 server and Ceph's RADOS gateway, where it is installed, as stores."""
 
+import json
 import os
 import shutil
 import socket
@@ -8,11 +9,17 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
+from actors.engine import inspect_model
+from actors.pool_client import PoolClient
+from actors.spec import PoolSpec
+from pipelines.config import JobConfig, make_config
 from pipelines.store import LocalStore, Store, open_store
+from tests.pipelines.jobs import MakeJob, Rows
 
 INFRA = Path(__file__).parents[2] / "infra/s3"
 
@@ -123,3 +130,33 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
     return open_store(f"s3://{server.make_bucket()}/data/set")
+
+
+@pytest.fixture(scope="module")
+def warm_pool(ray_session: None, tiny_model: Path) -> Iterator[PoolClient]:
+    """The pool that these jobs ask for, kept between them."""
+    spec = PoolSpec(model=inspect_model(tiny_model).path, workers=2, threads_per_worker=1)
+    with PoolClient.connect(spec) as pool:
+        pool.wait_ready(120)
+        yield pool
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, tiny_model: Path) -> MakeJob:
+    """Builds a job of 2 steps at 32x32; `rows` go to prompts.jsonl, keywords are sections of the config."""
+
+    def make(rows: Rows | None = None, **sections: Any) -> JobConfig:
+        if rows is not None:
+            (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return make_config(
+            {
+                "model": str(tiny_model),
+                "input": {"path": str(tmp_path / "prompts.jsonl")},
+                "output": {"uri": str(tmp_path / "out")},
+                "sampling": {"height": 32, "width": 32, "steps": 2, **sections.pop("sampling", {})},
+                "cluster": {"workers": 2, "threads_per_worker": 1, **sections.pop("cluster", {})},
+                **sections,
+            }
+        )
+
+    return make

@@ -19,6 +19,7 @@ from pipelines.bench_mix import Mix
 from pipelines.gang_picture import Bar, Look, Panel, Span, bars_of, colour_of, draw_gangs, seat_bars
 from pipelines.gpus import find_gpu
 from pipelines.places import ROOT
+from pipelines.widths import GangConfig
 
 SIZES = ((64, 64), (96, 96), (128, 128))
 
@@ -71,6 +72,12 @@ def test_only_auto_lets_the_pool_choose_among_widths() -> None:
     assert offers["2"] == (2, {})
     assert list(offers[STAYING][1]) == [offers[STAYING][0]]
     assert list(offers[AUTO][1]) == [1, 2, 3, 4]
+
+
+def test_the_ways_differ_in_their_widths_alone() -> None:
+    configs = [variant.policy.config for variant in variants_of(mix(), assume(find_gpu("cpu"), 4))]
+    assert {config.options.guidance for config in configs} == {"batched"}
+    assert len({replace(config, gang=GangConfig()).to_yaml() for config in configs}) == 1
 
 
 def test_ratios_are_of_medians_to_auto() -> None:
@@ -187,8 +194,10 @@ def test_every_variant_makes_every_video(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])
     assert said["rates"]["measured"]
+    assert said["guidance"] == "batched"
     assert [one["name"] for one in said["variants"]] == ["1", "2", STAYING, AUTO]
     assert [one["videos"] for one in said["variants"]] == [6] * 4
+    assert all(len(one["all_seconds"]) == 2 for one in said["variants"])
     assert all(one["seconds"] > 0 and 0 < one["busy_fraction"] <= 1.01 for one in said["variants"])
     assert all(one["widened"] == 0 for one in said["variants"][:-1])
     with Image.open(picture) as drawn:

@@ -38,6 +38,9 @@ def test_a_calibration_is_kept_and_its_checks_of_one_worker_and_of_a_gang_are_to
         (["--checks", "64x96/17"], "its legal widths are 1 to 16"),
         (["--gpu", "h20"], "the nearest known one is h200"),
         (["--random-weights"], "has none for demo"),
+        (["--model", "open-sora-1.2", "--random-weights"], "makes a latte only, and open-sora-1.2 is of the family"),
+        (["--model", "cogvideox-2b"], "the gangs of cogvideox-2b share out tokens"),
+        (["--model", "wan-2.1-1.3b"], "families latte, open-sora and open-sora-plan can be calibrated"),
     ],
 )
 def test_what_cannot_be_measured_is_told(words: list[str], sentence: str) -> None:

@@ -46,6 +46,25 @@ def test_the_bound_on_videos_in_flight_follows_the_workers(config_file: str) -> 
     assert load(config_file, "flight=1").videos_in_flight == 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "limit_s"),
+    [
+        ((), 120),
+        (("cluster.step_timeout_s=null",), 120),
+        (("cluster.compile=true",), 900),
+        (("cluster.compile=true", "cluster.step_timeout_s=300"), 300),
+    ],
+)
+def test_a_compiling_step_is_not_hung_so_soon(config_file: str, overrides: tuple[str, ...], limit_s: float) -> None:
+    assert load(config_file, *overrides).cluster.pool_spec("m").step_limit_s == limit_s
+
+
+def test_a_table_that_is_null_is_no_table(config_file: str) -> None:
+    config = load(config_file, "gang.width=auto", "gang.table=null")
+    assert config.gang.table == ()
+    assert config.gang.is_by_cost
+
+
 def test_environment_variables_are_read(config_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUCKET", "videos")
     assert load(config_file, "output.uri=s3://${oc.env:BUCKET}/x").output.uri == "s3://videos/x"

@@ -4,9 +4,6 @@ import csv
 import json
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,62 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.engine import inspect_model
 from actors.pool_client import PoolClient
-from actors.spec import PoolSpec
 from cluster.errors import ClusterError, ConfigError, StoreError
 from pipelines.commits import Commits, FailureRecord, row_failure_id
-from pipelines.config import JobConfig, make_config
-from pipelines.job import run_job
-from pipelines.progress import Progress
 from pipelines.store import LocalStore
-from pipelines.summary import JobSummary
-
-MakeJob = Callable[..., JobConfig]
-Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def warm_pool(ray_session: None, tiny_model: Path) -> Iterator[PoolClient]:
-    """The pool that these jobs ask for, kept between them."""
-    spec = PoolSpec(model=inspect_model(tiny_model).path, workers=2, threads_per_worker=1)
-    with PoolClient.connect(spec) as pool:
-        pool.wait_ready(120)
-        yield pool
-
-
-@pytest.fixture
-def make_job(tmp_path: Path, tiny_model: Path) -> MakeJob:
-    """Builds a job of 2 steps at 32x32; `rows` go to prompts.jsonl, keywords are sections of the config."""
-
-    def make(rows: Rows | None = None, **sections: Any) -> JobConfig:
-        if rows is not None:
-            (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return make_config(
-            {
-                "model": str(tiny_model),
-                "input": {"path": str(tmp_path / "prompts.jsonl")},
-                "output": {"uri": str(tmp_path / "out")},
-                "sampling": {"height": 32, "width": 32, "steps": 2, **sections.pop("sampling", {})},
-                "cluster": {"workers": 2, "threads_per_worker": 1, **sections.pop("cluster", {})},
-                **sections,
-            }
-        )
-
-    return make
-
-
-def run(config: JobConfig) -> JobSummary:
-    with Progress(print, live=False) as progress:
-        return run_job(config, progress).summary
-
-
-def tally(summary: JobSummary) -> tuple[int, int, int, int]:
-    return summary.requested, summary.skipped, summary.committed, summary.failed
-
-
-def commits(out: Path) -> dict[str, float]:
-    return {file.stem: file.stat().st_mtime for file in (out / "_pabcast/commits").rglob("*.json")}
+from tests.pipelines.jobs import MakeJob, Rows, commits, run, tally
 
 
 def test_a_job_makes_a_video_folder_and_a_rerun_starts_no_worker(
@@ -189,85 +135,6 @@ def test_a_repeated_line_with_the_last_seed_is_refused_and_a_broken_old_video_co
     assert tally(run(make_job([{"prompt": "a dog"}]))) == (1, 0, 1, 0)
 
 
-def test_a_committed_video_that_is_gone_is_told(warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job([{"prompt": "a cat"}, {"prompt": "a dog"}])
-    assert run(job).missing == 0
-    gone = next((tmp_path / "out/videos").rglob("*.mp4"))
-    gone.unlink()
-    summary = run(job)
-    assert (summary.skipped, summary.rows, summary.missing, summary.exit_code) == (2, 1, 1, 3)
-    assert f"run again to make them anew\n  missing videos/{gone.parent.name}/{gone.name}" in summary.spell()
-    for commit in (tmp_path / "out/_pabcast/commits").rglob(f"{gone.name.split('-')[0]}.json"):
-        commit.unlink()
-    assert tally(run(job)) == (2, 1, 1, 0)
-
-
-def test_metadata_that_is_not_ours_is_not_written_over(make_job: MakeJob, tmp_path: Path) -> None:
-    file = tmp_path / "out/metadata.parquet"
-    file.parent.mkdir()
-    file.write_text("mine")
-    with pytest.raises(ConfigError, match=r"holds a metadata\.parquet that pabcast did not write"):
-        run(make_job([{"prompt": "a cat"}]))
-    assert file.read_text() == "mine"
-    assert not (file.parent / "_pabcast/run.yaml").exists()
-
-
-def test_damaged_videos_and_commits_are_told_and_the_rest_goes_on(
-    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
-) -> None:
-    job = make_job([{"prompt": prompt} for prompt in ("a cat", "a dog", "a fox", "a cow")])
-    run(job)
-    names = sorted(commits(tmp_path / "out"))
-    files = [next((tmp_path / "out/_pabcast/commits").rglob(f"{name}.json")) for name in names]
-    videos = [next((tmp_path / "out/videos").rglob(f"{name}-*.mp4")) for name in names]
-    videos[0].write_bytes(b"")
-    videos[1].write_bytes(videos[1].read_bytes()[:-1])
-    files[2].write_text(json.dumps(json.loads(files[2].read_text()) | {"seed": "abc"}))
-    summary = run(job)
-    assert (tally(summary), summary.rows, summary.missing, summary.exit_code) == ((4, 4, 0, 0), 1, 3, 3)
-    assert set(summary.contract()["missing_names"]) == {
-        str(path.relative_to(tmp_path / "out")) for path in (videos[0], videos[1], files[2])
-    }
-    files[2].unlink()
-    files[2].mkdir()
-    summary = run(job)
-    assert (tally(summary), summary.missing, summary.exit_code) == ((4, 3, 0, 1), 2, 3)
-    assert f"{names[2]}.json, where a commit marker belongs, is a folder" in summary.spell()
-    files[2].rmdir()
-    for file in files[:2]:
-        file.unlink()
-    summary = run(job)
-    assert (tally(summary), summary.rows, summary.missing) == ((4, 1, 3, 0), 4, 0)
-
-
-def test_an_output_that_is_emptied_while_the_job_runs_is_told(
-    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
-) -> None:
-    job = make_job([{"prompt": f"cat {number}"} for number in range(6)], sampling={"steps": 20}, flight=1)
-    gone: list[str] = []
-
-    def empty() -> None:
-        while len(commits(tmp_path / "out")) < 2:
-            time.sleep(0.01)
-        for suffix in ("mp4", "json"):
-            for file in (tmp_path / "out").rglob(f"*.{suffix}"):
-                file.unlink()
-                gone.extend([file.name] if suffix == "json" else [])
-
-    thread = threading.Thread(target=empty, daemon=True)
-    thread.start()
-    summary = run(job)
-    thread.join()
-    assert 2 <= len(gone) < 6
-    assert tally(summary) == (6, 0, 6, 0)
-    assert (summary.rows, summary.missing, summary.exit_code) == (6 - len(gone), len(gone), 3)
-    assert {name.rpartition("/")[2] for name in summary.missing_names} == set(gone)
-    told = summary.contract()
-    assert told["rows"] + told["missing"] == told["committed"]
-    summary = run(job)
-    assert (tally(summary), summary.rows, summary.missing) == ((6, 6 - len(gone), len(gone), 0), 6, 0)
-
-
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_tables_are_read_as_jsonl_is(warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"prompts/p.{suffix}"
@@ -288,18 +155,6 @@ def test_tables_are_read_as_jsonl_is(warm_pool: PoolClient, make_job: MakeJob, t
 def test_a_pool_that_cannot_be_had_ends_the_job_in_one_sentence(warm_pool: PoolClient, make_job: MakeJob) -> None:
     with pytest.raises(ClusterError, match=r"workers.*; 0 videos are committed; run the same command again to go on"):
         run(make_job([{"prompt": "a cat"}], cluster={"workers": 3}))
-
-
-def test_a_store_that_breaks_in_the_middle_stops_the_job(
-    warm_pool: PoolClient, make_job: MakeJob, tmp_path: Path
-) -> None:
-    job = make_job([{"prompt": "a cat"}, {"prompt": "a dog"}])
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/videos").write_text("a file where a folder is needed")
-    with pytest.raises((StoreError, ClusterError), match=r"is a file.*; 0 videos are committed; run the same"):
-        run(job)
-    (tmp_path / "out/videos").unlink()
-    assert tally(run(job)) == (2, 0, 2, 0)
 
 
 def test_what_cannot_work_is_told_before_anything_is_started(make_job: MakeJob, tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""What a stopwatch times of the families whose gangs share out frames; how exactly is for the benchmark to print."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from actors.engine import Engine
+from actors.engine.calibrate import calibrate
+from actors.engine.link import Link
+from actors.engine.stopwatch import Stopwatch
+from cluster.calibration import assume
+from cluster.shape import Shape
+from pipelines.gpus import find_gpu
+from tests.tiny_open_sora import save_tiny_open_sora, save_tiny_open_sora_plan
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a model's threads spend their time in waiting for each other, most of all beside other processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("save", "shape"),
+    [
+        (save_tiny_open_sora, Shape(height=144, width=152, num_frames=34)),
+        (save_tiny_open_sora_plan, Shape(height=64, width=80, num_frames=17)),
+    ],
+)
+def test_every_part_of_an_open_sora_is_timed_alone_and_as_a_share_of_a_gang(save, shape: Shape, tmp_path: Path) -> None:
+    engine = Engine.load(str(save(tmp_path / "model")))
+    found = Stopwatch(engine, repeats=1).measure([(shape, 1), (shape, 2)])
+    assert set(found.kinds) == {"spatial", "temporal", "cross"}
+    for timings in (*found.kinds.values(), found.base, found.decode):
+        assert [timing.seconds > 0 for timing in timings] == [True, True]
+
+
+def test_a_kind_that_the_model_lacks_is_as_assumed(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.engine.calibrate.measure_link", lambda *_: Link(latency_s=0.0, bytes_per_s=1.0))
+    engine, gpu = Engine.load(str(tiny_model)), find_gpu("cpu")
+    assert "temporal" in engine.card.kinds
+    numbers = replace(engine.card.numbers, sites=("spatial", "mlp", "temporal", "mlp"))
+    engine.card = replace(engine.card, numbers=numbers)
+    found = calibrate(engine, [(Shape(height=32, width=32, num_frames=16), 1)], gpu)
+    assert found.cross == assume(gpu, 4).cross
+    assert found.spatial != assume(gpu, 4).spatial
