@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
+from actors.engine.request import RunOptions, VideoRequest
 from cluster.autoscaler import ScalePolicy
 from cluster.demand import Demand
 from cluster.errors import ConfigError
@@ -10,6 +11,16 @@ from cluster.plan import Shares
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """A kind of request that a pool's workers compile for before their first one."""
+
+    request: VideoRequest
+    options: RunOptions
+    width: int
+    """Of its gang."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +40,11 @@ class PoolSpec:
     dtype: Dtype = "auto"
     """`auto`: bfloat16 on cuda, float32 on the CPU."""
     compile: bool = False
-    """Whether the model's blocks are compiled as they first run; the first video of a shape waits for it."""
+    """Whether the model's blocks are compiled: for what is `expected` as a worker starts, else as they first run."""
+    compile_cache: str | None = None
+    """Folder of what was compiled, for all workers that see it; None: torch's own on the worker's machine."""
+    expected: Expected | None = field(default=None, compare=False)
+    """The requests to come; drivers that expect others share the pool."""
     threads_per_worker: int | None = None
     """CPU threads a worker computes with; None: the cores of its node, shared out."""
     step_timeout_s: float | None = None
@@ -96,5 +111,6 @@ class PoolSpec:
 
     def differences(self, other: "PoolSpec") -> str:
         """The fields that differ, as `workers 4, not 2; …`; empty if equal."""
-        pairs = ((field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        names = [field.name for field in fields(self) if field.compare]
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in names)
         return "; ".join(f"{name} {mine!r}, not {theirs!r}" for name, mine, theirs in pairs if mine != theirs)

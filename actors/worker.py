@@ -81,6 +81,8 @@ class Worker:
     def load(self) -> str:
         """Load the model; return what prevents it, in one sentence, or an empty string."""
         os.environ.setdefault("TQDM_DISABLE", "1")
+        if self._spec.compile_cache:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = self._spec.compile_cache
         import torch
 
         from actors.engine import Engine
@@ -98,6 +100,7 @@ class Worker:
         except Exception as error:
             log.exception("loading %s", self._spec.model)
             return f"the model in {self._spec.model} cannot be loaded: {_one_line(error)}"
+        self._warm_up(self._engine)
         self._loaded = True
         return ""
 
@@ -195,6 +198,18 @@ class Worker:
             first_frame=output.first_frame, report=pickle.dumps(output.report), figures=output.report.figures
         )
         return (output.frames, output.latents), rest
+
+    def _warm_up(self, engine: "Engine") -> None:
+        """Compile for what is expected; a worker that cannot does it with its first request, or is told why not."""
+        expected = self._spec.expected
+        if expected is None or not self._spec.compile:
+            return
+        try:
+            done = engine.warm_up(expected.request, expected.options, expected.width)
+        except Exception:
+            log.exception("warming up for %s", expected.request.shape)
+            return
+        log.warning("%d graphs compiled in %.1f s", done.graphs, done.seconds)
 
     def _device_works(self) -> bool:
         """Whether the device takes work after an error; a CUDA context may be spoilt for good."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from actors.engine.request import RunOptions
-from actors.spec import PoolSpec
+from actors.spec import Expected, PoolSpec
 from cluster.autoscaler import ScalePolicy
 from cluster.errors import ConfigError
 from cluster.guidance import Guidance
@@ -83,7 +83,10 @@ class ClusterConfig:
     device: Device = "auto"
     dtype: Dtype = "auto"
     compile: bool = False
-    """Compile the model's blocks (torch.compile) as they first run; the first video of a shape waits for it."""
+    """Compile the model's blocks (torch.compile): for videos as `sampling` has them before a worker's first one, for
+    others as they come."""
+    compile_cache: str | None = None
+    """Folder of what was compiled, for all workers that see it; null: a temporary one of each machine."""
     threads_per_worker: int | None = None
     """CPU threads of a worker; null shares the cores out."""
     step_timeout_s: float | None = None
@@ -147,14 +150,16 @@ class ClusterConfig:
             spot_timeout_s=self.spot_timeout_s,
         )
 
-    def pool_spec(self, model: str) -> PoolSpec:
-        """What the pool is made of, for the model in that folder."""
+    def pool_spec(self, model: str, expected: Expected | None = None) -> PoolSpec:
+        """What the pool is made of, for the model in that folder and the requests that are expected."""
         return PoolSpec(
             model=model,
             workers=self.workers,
             device=self.device,
             dtype=self.dtype,
             compile=self.compile,
+            compile_cache=self.compile_cache,
+            expected=expected,
             threads_per_worker=self.threads_per_worker,
             step_timeout_s=self.step_timeout_s,
             client_timeout_s=self.client_timeout_s,

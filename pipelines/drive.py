@@ -15,10 +15,11 @@ from cluster.errors import ClusterError, PabcastError
 from pipelines.audit import AuditResult, audit
 from pipelines.daemons import Daemons, RayLost
 from pipelines.desk import RemoteDesk
+from pipelines.expected import expected_of
 from pipelines.interrupts import Interrupts
 from pipelines.job_check import CheckedJob
 from pipelines.ledger import Entry, LedgerCounts
-from pipelines.pipeline import outcomes_of
+from pipelines.pipeline import outcomes_of, widths_of
 from pipelines.progress import Progress, Snapshot
 from pipelines.submitter import Parts
 
@@ -139,7 +140,7 @@ class Drive:
 
     def _open_pool(self) -> None:
         cluster = self._job.config.cluster
-        spec = cluster.pool_spec(self._job.card.path)
+        spec = cluster.pool_spec(self._job.card.path, expected_of(self._job, widths_of(self._job)))
         try:
             pool = PoolClient.connect(spec)
             if self._stopping.is_set():

@@ -35,6 +35,11 @@ NO_CPUS = 0
 """Data tasks take no CPU slot: a cluster whose every slot is a worker's must still read prompts."""
 
 
+def widths_of(job: CheckedJob) -> WidthPolicy:
+    """How the job's gangs are sized on the cluster that Ray is connected to."""
+    return WidthPolicy.of(_on_this_cluster(job.config), job.card.numbers, job.config.cluster.widest_of_a_job)
+
+
 def _on_this_cluster(config: JobConfig) -> JobConfig:
     """The config with the GPU that the cluster has, unless it names one."""
     if config.gpu is not None or config.cluster.device == "cpu":
@@ -53,7 +58,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     setup = SubmitterSetup(
         commits=commits,
         desk=desk,
-        widths=WidthPolicy.of(_on_this_cluster(config), job.card.numbers, config.cluster.widest_of_a_job),
+        widths=widths_of(job),
         options=config.options,
         attempts=config.attempts,
         flight=-(-config.videos_in_flight // processes),

@@ -1,7 +1,8 @@
 """A model's blocks, run as they are written or compiled."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -59,6 +60,7 @@ class Blocks:
         """Compile with torch's `backend` (inductor; eager only traces), or not at all."""
         self._compiled: Callable[..., tuple[torch.Tensor, Outputs]] | None = None
         self._most_graphs = most_graphs
+        self._as_written = False
         self._patterns: set[object] = set()
         if backend is not None:
             self._compiled = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend)
@@ -67,6 +69,15 @@ class Blocks:
     def graphs(self) -> int:
         """How many graphs there are by now: one for each kind of block, shape, and pattern of what comes in and out."""
         return len(self._patterns)
+
+    @contextmanager
+    def as_written(self) -> Iterator[None]:
+        """Meanwhile nothing is compiled, and no graph used."""
+        self._as_written = True
+        try:
+            yield
+        finally:
+            self._as_written = False
 
     def run(
         self, block: Block, cache: BroadcastCache, place: Place, *args: Any, exchanged: Kind | None = None
@@ -79,7 +90,7 @@ class Blocks:
         asks = exchanged is not None and cache.computes(place, exchanged)
         kept, wanted = cache.read(place), cache.wanted(place)
         pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *(_shape(arg) for arg in args))
-        if self._compiled is None or asks or not self._has_graph(pattern):
+        if self._compiled is None or self._as_written or asks or not self._has_graph(pattern):
             x, outputs = _run(block, kept, wanted, cache.keeps_fp8, *args)
         else:
             # torch's own bound is of a thread, and a model may run in another one than it was loaded in.

@@ -1,7 +1,8 @@
 """One resident model that makes videos, alone or as a rank of a gang."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from actors.engine.sampler import denoise
 from actors.engine.sampler_state import resume, take_part
 from actors.engine.snapshot import Snapshot, SnapshotPart
 from actors.engine.stop import StopSignal
+from actors.engine.warm_up import Warmth, WarmUp
 from cluster.cache_budget import plan_schedule
 from cluster.errors import HandedOver, OutOfMemory
 from cluster.model import ModelNumbers
@@ -78,6 +80,16 @@ class Engine:
         """The denoiser's precision."""
         return self.model.dtype
 
+    def warm_up(self, request: VideoRequest, options: RunOptions, width: int = 1) -> Warmth:
+        """Compile what requests like this one need in gangs of `width`; nothing where blocks run as they are written.
+
+        Raises:
+            RequestError: the model cannot make this, or it does not fit.
+        """
+        self.card.numbers.check(request.shape)
+        with _memory_told(request):
+            return WarmUp(self.model, self.card.numbers, request, options).run(width)
+
     @torch.no_grad()
     def generate(
         self,
@@ -101,15 +113,9 @@ class Engine:
             HandedOver: `stop` ended it before a full step; `on_snapshot` got this rank's part of it.
         """
         self.card.numbers.check(request.shape)
-        try:
+        with _memory_told(request):
             run = _Run(options or RunOptions(), stop or StopSignal(), on_step, resume, on_snapshot)
             return self._generate(request, group, run)
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise _out_of_memory(request, error) from error
-        except RuntimeError as error:
-            if "allocate memory" not in str(error):
-                raise
-            raise _out_of_memory(request, error) from error
 
     def _generate(self, request: VideoRequest, group: dist.ProcessGroup | None, run: "_Run") -> RankOutput:
         clock = _Clock(self.device)
@@ -250,6 +256,19 @@ class _Clock:
 
 def _blocks(compiled: bool) -> Blocks:
     return Blocks("inductor" if compiled else None)
+
+
+@contextmanager
+def _memory_told(request: VideoRequest) -> Iterator[None]:
+    """Of memory that is not there, say for what."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _out_of_memory(request, error) from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise _out_of_memory(request, error) from error
 
 
 def _out_of_memory(request: VideoRequest, error: BaseException) -> OutOfMemory:

@@ -84,10 +84,11 @@ class GuidedDenoiser:
         """What the caches hold now."""
         return sum(branch.cache.bytes for branch in self._branches)
 
-    def share_out(self, latents_1CThw: torch.Tensor) -> SequenceParallel:
-        """How the latents are shared out over the gang, for one run."""
+    def share_out(self, latents_1CThw: torch.Tensor, collectives: Collectives | None = None) -> SequenceParallel:
+        """How the latents are shared out over the gang, or what stands for one in `collectives`, for one run."""
         text_BLD = self._branches[0].text_BLD
-        return self._denoiser.share_out(latents_1CThw, text_BLD, self._group, halves=self._split)
+        collectives = collectives or Collectives(self._group, halves=self._split)
+        return self._denoiser.share_out(latents_1CThw, text_BLD, collectives)
 
     def predictions(
         self, part: torch.Tensor, timestep: torch.Tensor, step: int, parallel: SequenceParallel

@@ -9,6 +9,7 @@ from statistics import fmean
 import torch
 import torch.distributed as dist
 
+from actors.engine.collectives import Collectives
 from actors.engine.engine import Engine
 from actors.engine.local_gang import run_gang
 from actors.engine.sequence import FrameParallel
@@ -66,7 +67,7 @@ def _bare(size: int, group: dist.ProcessGroup) -> float:
     """Seconds of one exchange of `size` bytes, there and back taken together, the best of a dozen."""
     frames, hidden = 16, 256
     patches = size // (frames // 2 * hidden * 4)
-    parallel = FrameParallel(frames, group)
+    parallel = FrameParallel(frames, Collectives(group))
     x_BtSD = torch.ones(1, frames // 2, patches, hidden)
     taken = []
     for _ in range(_ROUNDS):

@@ -7,7 +7,6 @@ C latent channels, h and w latent height and width.
 from itertools import pairwise
 
 import torch
-import torch.distributed as dist
 
 from actors.engine.collectives import Collectives
 
@@ -20,7 +19,7 @@ def spans(total: int, parts: int) -> list[tuple[int, int]]:
 
 
 class FrameParallel:
-    """Frames shared out over the ranks of `group`; counts what it hands to the collectives.
+    """Frames shared out over the ranks of `collectives`, which count what it hands to them.
 
     Spatial attention, cross attention and MLPs work on a frame alone, so they need nobody. Temporal attention
     needs all frames of a patch: `to_patches` trades a share of the frames for a share of the patches, and
@@ -30,8 +29,8 @@ class FrameParallel:
     axis = 2
     """Of the latents: the frames."""
 
-    def __init__(self, num_frames: int, group: dist.ProcessGroup | None = None, *, halves: bool = False) -> None:
-        self.collectives = Collectives(group, halves=halves)
+    def __init__(self, num_frames: int, collectives: Collectives | None = None) -> None:
+        self.collectives = collectives or Collectives()
         self.num_frames = num_frames
         """Of all ranks together."""
         self._frames = spans(num_frames, self.collectives.width)

@@ -9,10 +9,11 @@ from statistics import median
 import torch
 import torch.distributed as dist
 
+from actors.engine.collectives import Collectives
 from actors.engine.engine import Engine
 from actors.engine.guidance import GuidedDenoiser
+from actors.engine.lone_rank import LoneRank
 from actors.engine.sequence import FrameParallel
-from actors.engine.shard import LoneShard
 from cluster.pab import KINDS, Kind, PabConfig
 from cluster.rate import Timing
 from cluster.schedule import BroadcastSchedule
@@ -84,7 +85,7 @@ class Stopwatch:
         difference is what the exchanges add.
         """
         frames = self._engine.card.numbers.latent_frames(shape)
-        gang, lone = FrameParallel(frames, group), LoneShard(frames, group.size())
+        gang, lone = (FrameParallel(frames, each) for each in (Collectives(group), LoneRank(group.size())))
         turns = [self._steps(shape, parallel, frozenset(self._kinds)) for parallel in (gang, lone)]
         for steps in turns:
             next(steps)()
@@ -106,7 +107,7 @@ class Stopwatch:
 
         They take turns, so that whatever else slows the device down slows all of them.
         """
-        lone = LoneShard(self._engine.card.numbers.latent_frames(shape), width)
+        lone = FrameParallel(self._engine.card.numbers.latent_frames(shape), LoneRank(width))
         alone: list[frozenset[Kind]] = [frozenset(), *(frozenset({kind}) for kind in self._kinds)]
         turns = {kinds: self._steps(shape, lone, kinds) for kinds in alone}
         for steps in turns.values():

@@ -8,7 +8,6 @@ h and w latent height and width.
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch.nn.functional import scaled_dot_product_attention
 
 from actors.engine.collectives import Collectives
@@ -30,7 +29,7 @@ class Positions:
 
 
 class TokenParallel:
-    """Tokens shared out over the ranks of `group`; counts what it hands to the collectives.
+    """Tokens shared out over the ranks of `collectives`, which count what it hands to them.
 
     Everything but attention works on a token alone. Attention needs all tokens, but a head alone: queries, keys and
     values go through one all-to-all together, after which a rank has all M tokens of its H / P heads, and the
@@ -54,9 +53,8 @@ class TokenParallel:
         self,
         grid: PatchGrid,
         num_heads: int,
-        group: dist.ProcessGroup | None = None,
+        collectives: Collectives | None = None,
         *,
-        halves: bool = False,
         text_tokens: int = 0,
     ) -> None:
         """Share the tokens of `grid`, after `text_tokens` of text that attends jointly with them.
@@ -65,11 +63,13 @@ class TokenParallel:
             ConfigError: the heads do not divide over the ranks.
         """
         self.grid = grid
-        self.collectives = Collectives(group, halves=halves)
+        self.collectives = collectives or Collectives()
         _check_heads(num_heads, self.collectives.width)
         self._heads = num_heads // self.collectives.width
         self._tokens = spans(text_tokens + grid.num_tokens, self.collectives.width)
         self._text = [(min(start, text_tokens), min(stop, text_tokens)) for start, stop in self._tokens]
+        self.num_text = self.text.stop - self.text.start
+        """Rows of the text that this rank has; a number, which a compiled block may read."""
         self._video = [(max(start - text_tokens, 0), max(stop - text_tokens, 0)) for start, stop in self._tokens]
 
     @property

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 
 from actors.engine.blocks import Blocks
 from actors.engine.cache import BroadcastCache
+from actors.engine.collectives import Collectives
 from actors.engine.families.frames import Frames
 from actors.engine.parallel import SequenceParallel
 from actors.engine.sampling_times import fresh_scheduler
@@ -28,11 +28,9 @@ class Denoiser(Protocol):
         self,
         latents_BCThw: torch.Tensor,
         text_BLD: torch.Tensor,
-        group: dist.ProcessGroup | None = None,
-        *,
-        halves: bool = False,
+        collectives: Collectives | None = None,
     ) -> SequenceParallel:
-        """How the latents of one video are shared out over `group`, or over each half of it, for one run."""
+        """How the latents of one video are shared out over the ranks of `collectives`, else not at all, for one run."""
 
     def __call__(
         self,

@@ -8,13 +8,13 @@ V values of a patch, C latent channels, T frames, h and w latent height and widt
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb, get_3d_rotary_pos_embed
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 
 from actors.engine.blocks import Blocks, Sites
 from actors.engine.cache import BroadcastCache, Place
+from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
@@ -52,11 +52,9 @@ class CogVideoXDenoiser:
         self,
         latents_BCThw: torch.Tensor,
         text_BLD: torch.Tensor,
-        group: dist.ProcessGroup | None = None,
-        *,
-        halves: bool = False,
+        collectives: Collectives | None = None,
     ) -> TokenParallel:
-        """How one video's tokens and text are shared out over `group`; for one run.
+        """How one video's tokens and text are shared out by `collectives`; for one run.
 
         Raises:
             RequestError: the latents do not divide into patches.
@@ -65,7 +63,7 @@ class CogVideoXDenoiser:
         config = self._model.config
         grid = PatchGrid.over(latents_BCThw, (1, config.patch_size, config.patch_size))
         tokens = text_BLD.shape[1]
-        parallel = TokenParallel(grid, config.num_attention_heads, group, halves=halves, text_tokens=tokens)
+        parallel = TokenParallel(grid, config.num_attention_heads, collectives, text_tokens=tokens)
         parallel.positions = Positions(
             rotation=self._rotation(parallel, text_BLD.device), added_1nD=self._places(parallel, text_BLD)
         )
@@ -137,7 +135,7 @@ class CogVideoXDenoiser:
             device=device,
         )
         cos_nE, sin_nE = cos_NE[parallel.video], sin_NE[parallel.video]
-        still_lE = cos_nE.new_zeros(parallel.text.stop - parallel.text.start, config.attention_head_dim)
+        still_lE = cos_nE.new_zeros(parallel.num_text, config.attention_head_dim)
         return torch.cat([still_lE + 1, cos_nE]), torch.cat([still_lE, sin_nE])
 
 
@@ -171,11 +169,10 @@ def _block(
     rotation: Rotation | None,
     parallel: TokenParallel,
 ) -> torch.Tensor:
-    num_text = parallel.text.stop - parallel.text.start
-    around = _Modulation(block.norm1, embedded_BD, num_text)
+    around = _Modulation(block.norm1, embedded_BD, parallel.num_text)
     joint = site("spatial", lambda: _attend(block.attn1, around.before(x_BmD), rotation, parallel))
     between_BmD = around.add(x_BmD, joint)
-    around_mlp = _Modulation(block.norm2, embedded_BD, num_text)
+    around_mlp = _Modulation(block.norm2, embedded_BD, parallel.num_text)
     mlp = site("mlp", lambda: block.ff(around_mlp.before(between_BmD)))
     return around_mlp.add(between_BmD, mlp)
 

@@ -7,11 +7,11 @@ C latent channels, h and w latent height and width.
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from diffusers import LatteTransformer3DModel
 
 from actors.engine.blocks import Blocks, Sites, any_length
 from actors.engine.cache import BroadcastCache, Place
+from actors.engine.collectives import Collectives
 from actors.engine.sequence import FrameParallel
 from cluster.pab import Kind
 
@@ -36,12 +36,10 @@ class LatteDenoiser:
         self,
         latents_BCThw: torch.Tensor,
         text_BLD: torch.Tensor,
-        group: dist.ProcessGroup | None = None,
-        *,
-        halves: bool = False,
+        collectives: Collectives | None = None,
     ) -> FrameParallel:
-        """How one video's frames are shared out over `group`, for one run; each rank reads all of the text."""
-        return FrameParallel(latents_BCThw.shape[2], group, halves=halves)
+        """How one video's frames are shared out by `collectives`, for one run; each rank reads all of the text."""
+        return FrameParallel(latents_BCThw.shape[2], collectives)
 
     def __call__(
         self,

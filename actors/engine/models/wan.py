@@ -9,12 +9,12 @@ import math
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from diffusers import WanTransformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb
 
 from actors.engine.blocks import Blocks, Sites
 from actors.engine.cache import BroadcastCache, Place
+from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
@@ -49,11 +49,9 @@ class WanDenoiser:
         self,
         latents_BCThw: torch.Tensor,
         text_BLD: torch.Tensor,
-        group: dist.ProcessGroup | None = None,
-        *,
-        halves: bool = False,
+        collectives: Collectives | None = None,
     ) -> TokenParallel:
-        """How one video's tokens are shared out over `group`, for one run; each rank reads all of the text.
+        """How one video's tokens are shared out by `collectives`, for one run; each rank reads all of the text.
 
         Raises:
             RequestError: the latents do not divide into patches.
@@ -61,7 +59,7 @@ class WanDenoiser:
         """
         config = self._model.config
         grid = PatchGrid.over(latents_BCThw, config.patch_size)
-        parallel = TokenParallel(grid, config.num_attention_heads, group, halves=halves)
+        parallel = TokenParallel(grid, config.num_attention_heads, collectives)
         parallel.positions = self._positions(parallel)
         return parallel
 

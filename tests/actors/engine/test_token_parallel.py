@@ -5,6 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import TokenParallel
 from cluster.errors import ConfigError, RequestError
@@ -28,7 +29,7 @@ def rank_of_gangs(rank: int, world: int, folder: str) -> None:
     for width in (2, 3, 4):
         group = dist.new_group(list(range(width)))
         for text in TEXTS if rank < width else ():
-            counts[width, text] = exchange(TokenParallel(GRID, HEADS, group, text_tokens=text), text)
+            counts[width, text] = exchange(TokenParallel(GRID, HEADS, Collectives(group), text_tokens=text), text)
     if rank == 0:
         torch.save(counts, f"{folder}/counts.pt")
     dist.barrier()
@@ -90,7 +91,7 @@ def test_heads_that_do_not_divide_are_refused_with_the_widths_that_do():
             return 0
 
     with pytest.raises(ConfigError, match="12 heads do not divide over 8 ranks; use one of 1, 2, 3, 4, 6, 12"):
-        TokenParallel(GRID, HEADS, EightRanks())
+        TokenParallel(GRID, HEADS, Collectives(EightRanks()))
 
 
 @pytest.mark.parametrize("patch", [(1, 2, 2), (3, 1, 2)])

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from actors.engine.blocks import Blocks, Sites, any_length
 from actors.engine.cache import BroadcastCache, Place
+from actors.engine.collectives import Collectives
 from actors.engine.models.open_sora.blocks import Block
 from actors.engine.models.open_sora.embeddings import Rotation
 from actors.engine.models.open_sora.transformer import OpenSoraTransformer3DModel
@@ -44,12 +44,10 @@ class OpenSoraDenoiser:
         self,
         latents_BCThw: torch.Tensor,
         text_BLD: torch.Tensor,
-        group: dist.ProcessGroup | None = None,
-        *,
-        halves: bool = False,
+        collectives: Collectives | None = None,
     ) -> FrameParallel:
-        """How one video's latent frames are shared out over `group`, for one run; each rank reads all of the text."""
-        return FrameParallel(latents_BCThw.shape[2], group, halves=halves)
+        """How a video's latent frames are shared out by `collectives`, for one run; each rank reads all of the text."""
+        return FrameParallel(latents_BCThw.shape[2], collectives)
 
     def __call__(
         self,

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from diffusers import CogVideoXTransformer3DModel, WanTransformer3DModel
 
+from actors.engine import collectives
 from actors.engine.cache import BroadcastCache
 from actors.engine.models.cogvideox import CogVideoXDenoiser
 from actors.engine.models.wan import WanDenoiser
@@ -105,7 +106,7 @@ def run(
 ) -> Run:
     """A few guided steps of a flow, as the engine would run them."""
     cache, text_BLD = BroadcastCache(schedule(pab)), denoiser.project_text(texts())
-    parallel = denoiser.share_out(latents_1CThw, text_BLD, group)
+    parallel = denoiser.share_out(latents_1CThw, text_BLD, collectives.Collectives(group))
     x_1nV, seen = parallel.share(latents_1CThw), [0]
     with Collectives() as calls:
         for step, time in enumerate(TIMES):
