@@ -14,6 +14,7 @@ from actors.engine.families.frames import Frames, on_first_rank, to_uint8
 from actors.engine.families.published_parts import PublishedParts
 from actors.engine.models.latte import LatteDenoiser
 from actors.engine.models.open_sora_plan import AutoencoderKLOpenSoraPlan, OpenSoraPlanTransformer3DModel
+from actors.engine.peers import Peers
 from actors.engine.sampling_times import load_scheduler
 from cluster.shape import Shape
 
@@ -51,7 +52,7 @@ class OpenSoraPlan(Family):
             return text_1LK, None
         return text_1LK, self.parts.read(negative_prompt, padded=True)[:, : text_1LK.shape[1]]
 
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
         """Rank 0 decodes all: a frame of its causal decoder needs those before it, and its norms all frames."""
         vae = self.parts.vae
 
@@ -59,4 +60,4 @@ class OpenSoraPlan(Family):
             pixels: torch.Tensor = vae.decode(latents_1CThw.to(vae.dtype) / vae.config.scaling_factor).sample
             return pixels
 
-        return on_first_rank(lambda: to_uint8([decode()[0].transpose(0, 1)]), latents_1CThw, 8, rank)
+        return on_first_rank(lambda: to_uint8([decode()[0].transpose(0, 1)]), latents_1CThw, 8, peers.rank)
