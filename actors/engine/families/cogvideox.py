@@ -76,10 +76,15 @@ class CogVideoX(Family):
         def feed(conv: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             return args, {"conv_cache": wavefront.past(conv, *args)}
 
+        def decode(chunk: int) -> torch.Tensor:
+            inner = chunks[chunk] if vae.post_quant_conv is None else vae.post_quant_conv(chunks[chunk])
+            pixels: torch.Tensor = vae.decoder(inner)[0]
+            return pixels
+
         layers = (layer for layer in vae.decoder.modules() if isinstance(layer, CogVideoXCausalConv3d))
         hooks = {layer: feed for layer in layers if layer.time_kernel_size > 1}
         height, columns = (edge * 8 for edge in latents_1CThw.shape[3:])
-        return wavefront.run(lambda chunk: vae.decoder(chunks[chunk])[0], hooks, (height, columns)), 0
+        return wavefront.run(decode, hooks, (height, columns)), 0
 
 
 def _chunk_lengths(latent_frames: int, at_once: int) -> list[int]:
