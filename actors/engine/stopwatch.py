@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from actors.engine.engine import Engine
 from actors.engine.guidance import GuidedDenoiser
+from actors.engine.peers import Peers
 from actors.engine.sequence import FrameParallel
 from actors.engine.shard import LoneShard
 from cluster.pab import KINDS, Kind, PabConfig
@@ -171,7 +172,7 @@ class Stopwatch:
         size = (1, numbers.latent_channels, work.decoded_frames(width), *edges)
         latents = torch.randn(size, device=self._engine.device, dtype=self._engine.dtype)
         with torch.no_grad():
-            calls = iter([lambda: self._engine.model.decode(latents, 0, 1)] * 3)
+            calls = iter([lambda: self._engine.model.decode(latents, Peers())] * 3)
             seconds = min(list(self._timed(calls))[1:])
         return Timing(work=SiteWork(projections=work.decode_flops(width)), seconds=seconds)
 
