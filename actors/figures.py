@@ -11,7 +11,7 @@ class Figures:
     step_seconds: float = 0.0
     """Mean over its denoising steps."""
     bytes_sent: int = 0
-    """Handed to the collectives, its own part included."""
+    """Handed to the collectives, its own part included, and to single ranks."""
     cache_peak_bytes: int = 0
     """Of the broadcast cache."""
     computed: Mapping[str, int] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from actors.engine.families.latte import Latte
 from actors.engine.families.load import load_family
 from actors.engine.guidance import GuidedDenoiser
 from actors.engine.parallel import SequenceParallel
+from actors.engine.peers import Peers
 from actors.engine.random_latte import random_latte
 from actors.engine.report import VideoReport
 from actors.engine.request import RunOptions, VideoRequest
@@ -145,13 +146,13 @@ class Engine:
             run.first_step,
         )
         denoise_seconds = clock.lap()
-        rank, width = (0, 1) if group is None else (group.rank(), group.size())
-        frames, first_frame = self.model.decode(latents_1CThw, rank, width)
+        peers = Peers(group)
+        frames, first_frame = self.model.decode(latents_1CThw, peers)
         decode_seconds = clock.lap()
-        wanted = run.options.return_latents and rank == 0
+        wanted = run.options.return_latents and peers.rank == 0
         report = VideoReport(
-            gang=width,
-            rank=rank,
+            gang=peers.width,
+            rank=peers.rank,
             steps=schedule.num_steps,
             first_step=run.first_step,
             seconds=clock.total,
@@ -162,6 +163,7 @@ class Engine:
             all_to_all=parallel.collectives.all_to_all,
             all_gather=parallel.collectives.all_gather,
             swaps=parallel.collectives.swaps,
+            decode_sends=peers.sent,
             cache_peak_bytes=denoiser.cache_peak_bytes,
             graphs=self.model.blocks.graphs,
         )

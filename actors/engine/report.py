@@ -29,6 +29,8 @@ class VideoReport:
     all_gather: CollectiveCount = field(default_factory=CollectiveCount)
     swaps: CollectiveCount = field(default_factory=CollectiveCount)
     """Predictions that the halves of a gang, each with a guidance branch, handed to each other."""
+    decode_sends: CollectiveCount = field(default_factory=CollectiveCount)
+    """What decoding handed to single ranks: frames of a causal decoder's layers, and finished ones."""
     cache_peak_bytes: int = 0
     """The most that the broadcast cache held at once on this rank."""
     graphs: int = 0
@@ -38,9 +40,10 @@ class VideoReport:
     def figures(self) -> Figures:
         """What of it is for metrics."""
         run = max(1, self.steps - self.first_step)
+        sent = (self.all_to_all, self.all_gather, self.swaps, self.decode_sends)
         return Figures(
             step_seconds=self.denoise_seconds / run,
-            bytes_sent=self.all_to_all.bytes + self.all_gather.bytes + self.swaps.bytes,
+            bytes_sent=sum(count.bytes for count in sent),
             cache_peak_bytes=self.cache_peak_bytes,
             computed={str(kind): steps for kind, steps in self.computed.items()},
         )

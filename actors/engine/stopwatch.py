@@ -13,6 +13,7 @@ from actors.engine.collectives import Collectives
 from actors.engine.engine import Engine
 from actors.engine.guidance import GuidedDenoiser
 from actors.engine.lone_rank import LoneRank
+from actors.engine.peers import Peers
 from actors.engine.sequence import FrameParallel
 from cluster.pab import KINDS, Kind, PabConfig
 from cluster.rate import Timing
@@ -172,7 +173,7 @@ class Stopwatch:
         size = (1, numbers.latent_channels, work.decoded_frames(width), *edges)
         latents = torch.randn(size, device=self._engine.device, dtype=self._engine.dtype)
         with torch.no_grad():
-            calls = iter([lambda: self._engine.model.decode(latents, 0, 1)] * 3)
+            calls = iter([lambda: self._engine.model.decode(latents, Peers())] * 3)
             seconds = min(list(self._timed(calls))[1:])
         return Timing(work=SiteWork(projections=work.decode_flops(width)), seconds=seconds)
 

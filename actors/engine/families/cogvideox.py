@@ -4,13 +4,18 @@ Shapes: L text tokens, K width of the text features, C latent channels, T latent
 width, F frames, H and W pixels.
 """
 
+from typing import Any
+
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
 
 from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
-from actors.engine.families.frames import Frames, on_first_rank, to_uint8
+from actors.engine.families.frames import Frames, to_uint8
+from actors.engine.families.wavefront import Wavefront
 from actors.engine.models.cogvideox import CogVideoXDenoiser
+from actors.engine.peers import Peers
 from cluster.shape import Shape
 
 
@@ -56,12 +61,38 @@ class CogVideoX(Family):
         channels, frames, height, width = size
         return self._draw((1, frames, channels, height, width), seed).transpose(1, 2)
 
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
-        """Rank 0 decodes all: a frame of its causal decoder needs those before it, and its norms the whole frame."""
-        vae = self.parts.vae
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
+        """Its causal decoder takes two latent frames at a time, the odd one with the first two: each rank has its own.
 
-        def decode() -> torch.Tensor:
-            pixels: torch.Tensor = vae.decode(latents_1CThw.to(vae.dtype) / vae.config.scaling_factor).sample
+        Norms are over such a chunk, so it is not cut further. All frames end on rank 0.
+        """
+        vae = self.parts.vae
+        scaled_1CThw = latents_1CThw.to(vae.dtype) / vae.config.scaling_factor
+        if peers.width == 1:
+            return to_uint8([vae.decode(scaled_1CThw).sample[0].transpose(0, 1)]), 0
+        chunks = scaled_1CThw.split(_chunk_lengths(scaled_1CThw.shape[2], vae.num_latent_frames_batch_size), dim=2)
+        wavefront = Wavefront(peers, [_frames(chunk.shape[2]) for chunk in chunks], before_video=lambda first: first)
+
+        def feed(conv: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            return args, {"conv_cache": wavefront.past(conv, *args)}
+
+        def decode(chunk: int) -> torch.Tensor:
+            inner = chunks[chunk] if vae.post_quant_conv is None else vae.post_quant_conv(chunks[chunk])
+            pixels: torch.Tensor = vae.decoder(inner)[0]
             return pixels
 
-        return on_first_rank(lambda: to_uint8([decode()[0].transpose(0, 1)]), latents_1CThw, 8, rank)
+        layers = (layer for layer in vae.decoder.modules() if isinstance(layer, CogVideoXCausalConv3d))
+        hooks = {layer: feed for layer in layers if layer.time_kernel_size > 1}
+        height, columns = (edge * 8 for edge in latents_1CThw.shape[3:])
+        return wavefront.run(decode, hooks, (height, columns)), 0
+
+
+def _chunk_lengths(latent_frames: int, at_once: int) -> list[int]:
+    first = min(latent_frames, at_once + latent_frames % at_once)
+    return [first, *[at_once] * ((latent_frames - first) // at_once)]
+
+
+def _frames(latent_frames: int) -> int:
+    """Of a chunk: two doublings, of which an odd chunk's first frame is left out."""
+    odd = latent_frames % 2
+    return 4 * (latent_frames - odd) + odd

@@ -14,6 +14,7 @@ from actors.engine.cache import BroadcastCache
 from actors.engine.collectives import Collectives
 from actors.engine.families.frames import Frames
 from actors.engine.parallel import SequenceParallel
+from actors.engine.peers import Peers
 from actors.engine.sampling_times import fresh_scheduler
 from cluster.shape import Shape
 
@@ -101,10 +102,10 @@ class Family(ABC):
         return self._draw((1, *size), seed)
 
     @abstractmethod
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
-        """This rank's frames (f, H, W, 3) of a gang of `width`, and which of the video the first of them is.
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
+        """This rank's frames (f, H, W, 3), and which of the video the first of them is.
 
-        Every rank has all latents. A rank may have no frames.
+        Every rank of the gang, `peers`, calls it and has all latents. A rank may have no frames.
         """
 
     def _draw(self, size: tuple[int, ...], seed: int) -> torch.Tensor:

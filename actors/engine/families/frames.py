@@ -1,10 +1,9 @@
 """Decoded pixels as frames.
 
-Shapes: f some frames, F all of them, H and W pixels, C latent channels, T latent frames, h and w latent height and
-width.
+Shapes: f some frames, F all of them, H and W pixels.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +14,11 @@ Frames = npt.NDArray[np.uint8]
 
 def to_uint8(parts: Iterable[torch.Tensor]) -> Frames:
     """Pixels in -1..1, each (f, 3, H, W), one after the other, as (F, H, W, 3) in 0..255."""
-    pixels_F3HW = torch.cat([part.float().div(2).add(0.5).clamp(0, 1).mul(255).round() for part in parts])
-    frames: Frames = pixels_F3HW.permute(0, 2, 3, 1).to(torch.uint8).contiguous().cpu().numpy()
+    frames: Frames = torch.cat([as_bytes(part) for part in parts]).cpu().numpy()
     return frames
 
 
-def on_first_rank(
-    decode: Callable[[], Frames], latents_1CThw: torch.Tensor, scale: int, rank: int
-) -> tuple[Frames, int]:
-    """All frames on rank 0, none on the others, and the first one's number; `scale` is pixels a latent pixel."""
-    height, width = (edge * scale for edge in latents_1CThw.shape[3:])
-    return (decode() if rank == 0 else np.empty((0, height, width, 3), np.uint8)), 0
+def as_bytes(pixels_f3HW: torch.Tensor) -> torch.Tensor:
+    """Pixels in -1..1 as (f, H, W, 3) in 0..255, where they are."""
+    levels_f3HW = pixels_f3HW.float().div(2).add(0.5).clamp(0, 1).mul(255).round()
+    return levels_f3HW.permute(0, 2, 3, 1).to(torch.uint8).contiguous()

@@ -10,6 +10,7 @@ from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
 from actors.engine.models.latte import LatteDenoiser
+from actors.engine.peers import Peers
 from actors.engine.sequence import spans
 from cluster.shape import Shape
 
@@ -43,9 +44,9 @@ class Latte(Family):
         )
         return text, negative_text
 
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
         """An image VAE decodes a frame at a time: each rank has its own, uint8 (t, H, W, 3)."""
-        start, stop = spans(latents_1CThw.shape[2], width)[rank]
+        start, stop = spans(latents_1CThw.shape[2], peers.width)[peers.rank]
         vae = self.parts.vae
         scaled_tChw = (latents_1CThw[0, :, start:stop].transpose(0, 1) / vae.config.scaling_factor).to(vae.dtype)
         return to_uint8(vae.decode(part, return_dict=False)[0] for part in scaled_tChw.split(_FRAMES_AT_ONCE)), start

@@ -17,6 +17,7 @@ from actors.engine.models.open_sora import (
     OpenSoraFlowScheduler,
     OpenSoraTransformer3DModel,
 )
+from actors.engine.peers import Peers
 from actors.engine.sequence import spans
 from cluster.errors import RequestError
 from cluster.shape import Shape
@@ -61,12 +62,12 @@ class OpenSora(Family):
             return text_1LK, None
         return text_1LK, self.parts.transformer.y_embedder.y_embedding[None, : text_1LK.shape[1]]
 
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
         """Groups of 5 latent frames, 17 frames, know nothing of each other: each rank has its own, (f, H, W, 3)."""
         vae = self.parts.vae
         groups = latents_1CThw.split(vae.latent_group, dim=2)
         lengths = [vae.group_frames(group.shape[2]) for group in groups]
-        start, stop = spans(len(groups), width)[rank]
+        start, stop = spans(len(groups), peers.width)[peers.rank]
         first = sum(lengths[:start])
         if start == stop:
             height, columns = (edge * vae.scale_factor for edge in latents_1CThw.shape[3:])

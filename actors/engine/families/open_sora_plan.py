@@ -1,20 +1,23 @@
 """Open-Sora-Plan 1.1, as its authors published it.
 
 Shapes: L text tokens, K width of the text features, C latent channels, T latent frames, h and w latent height and
-width, F frames, H and W pixels.
+width, t and f some frames, H and W pixels.
 """
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
-from actors.engine.families.frames import Frames, on_first_rank, to_uint8
+from actors.engine.families.frames import Frames, to_uint8
 from actors.engine.families.published_parts import PublishedParts
 from actors.engine.models.latte import LatteDenoiser
 from actors.engine.models.open_sora_plan import AutoencoderKLOpenSoraPlan, OpenSoraPlanTransformer3DModel
+from actors.engine.peers import Peers
 from actors.engine.sampling_times import load_scheduler
+from actors.engine.sequence import spans
 from cluster.shape import Shape
 
 
@@ -51,12 +54,20 @@ class OpenSoraPlan(Family):
             return text_1LK, None
         return text_1LK, self.parts.read(negative_prompt, padded=True)[:, : text_1LK.shape[1]]
 
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
-        """Rank 0 decodes all: a frame of its causal decoder needs those before it, and its norms all frames."""
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
+        """Tiles of 17 latent frames know nothing of each other: each rank has its own, (f, H, W, 3).
+
+        A tile is not cut further: a frame of its causal decoder needs those before it, and its norms all frames.
+        """
         vae = self.parts.vae
-
-        def decode() -> torch.Tensor:
-            pixels: torch.Tensor = vae.decode(latents_1CThw.to(vae.dtype) / vae.config.scaling_factor).sample
-            return pixels
-
-        return on_first_rank(lambda: to_uint8([decode()[0].transpose(0, 1)]), latents_1CThw, 8, rank)
+        total = latents_1CThw.shape[2]
+        tiles = vae.tiling.starts(total)
+        first, last = spans(len(tiles), peers.width)[peers.rank]
+        if first == last:
+            height, columns = (edge * 8 for edge in latents_1CThw.shape[3:])
+            return np.empty((0, height, columns, 3), np.uint8), 4 * total - 3
+        mine_1Cthw = latents_1CThw[:, :, tiles[first] : tiles[last - 1] + vae.tiling.frames]
+        pixels = vae.decode(mine_1Cthw.to(vae.dtype) / vae.config.scaling_factor).sample
+        # A tile after the first begins with the last latent frame of the one before, whose picture is there already.
+        shown = 1 if first else 0
+        return to_uint8([pixels[0, :, shown:].transpose(0, 1)]), 4 * tiles[first] + shown

@@ -4,13 +4,19 @@ Shapes: L text tokens, K width of the text features, C latent channels, T latent
 width, F frames, H and W pixels.
 """
 
+from typing import Any
+
 import torch
 from diffusers import WanPipeline
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResample
+from torch import nn
 
 from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
-from actors.engine.families.frames import Frames, on_first_rank, to_uint8
+from actors.engine.families.frames import Frames, to_uint8
+from actors.engine.families.wavefront import Hook, Wavefront
 from actors.engine.models.wan import WanDenoiser
+from actors.engine.peers import Peers
 from cluster.shape import Shape
 
 
@@ -49,15 +55,47 @@ class Wan(Family):
         )
         return text, negative_text
 
-    def decode(self, latents_1CThw: torch.Tensor, rank: int, width: int) -> tuple[Frames, int]:
-        """Rank 0 decodes all: a frame of its causal decoder needs those before it."""
+    def decode(self, latents_1CThw: torch.Tensor, peers: Peers) -> tuple[Frames, int]:
+        """Its causal decoder takes a latent frame at a time: each rank has its own. All frames end on rank 0."""
         vae, config = self.parts.vae, self.parts.vae.config
         mean, std = (latents_1CThw.new_tensor(numbers) for numbers in (config.latents_mean, config.latents_std))
+        scaled_1CThw = (latents_1CThw * std[:, None, None, None] + mean[:, None, None, None]).to(vae.dtype)
+        if peers.width == 1:
+            return to_uint8([vae.decode(scaled_1CThw).sample[0].transpose(0, 1)]), 0
+        chunks = vae.post_quant_conv(scaled_1CThw).split(1, dim=2)
+        lengths = [1, *[config.scale_factor_temporal] * (len(chunks) - 1)]
+        wavefront = Wavefront(peers, lengths, before_video=torch.zeros_like)
+        hooks = _hooks(vae.decoder, wavefront)
 
-        def decode() -> torch.Tensor:
-            scaled = latents_1CThw * std[:, None, None, None] + mean[:, None, None, None]
-            pixels: torch.Tensor = vae.decode(scaled.to(vae.dtype)).sample
+        def decode(chunk: int) -> torch.Tensor:
+            caches = {"feat_cache": [None] * len(hooks), "feat_idx": [0]}
+            pixels: torch.Tensor = vae.decoder(chunks[chunk], **caches, first_chunk=chunk == 0)
             return pixels
 
-        scale = config.scale_factor_spatial
-        return on_first_rank(lambda: to_uint8([decode()[0].transpose(0, 1)]), latents_1CThw, scale, rank)
+        height, columns = (edge * config.scale_factor_spatial for edge in latents_1CThw.shape[3:])
+        return wavefront.run(decode, hooks, (height, columns)), 0
+
+
+def _hooks(decoder: nn.Module, wavefront: Wavefront) -> dict[nn.Module, Hook]:
+    """What gives each convolution over time its past.
+
+    The library's own cache stays empty, but for the word that it has where frames are doubled: there, an empty one
+    says that this is the video's first chunk, which is not doubled.
+    """
+
+    def feed(conv: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (args[0], wavefront.past(conv, args[0])), kwargs
+
+    def double(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if wavefront.chunk:
+            kwargs["feat_cache"][kwargs["feat_idx"][0]] = "Rep"
+        else:
+            wavefront.skip(layer.time_conv, *args)
+
+    hooks: dict[nn.Module, Hook] = {}
+    for layer in decoder.modules():
+        if isinstance(layer, WanCausalConv3d) and layer.kernel_size[0] > 1:
+            hooks[layer] = feed
+        elif isinstance(layer, WanResample) and layer.mode == "upsample3d":
+            hooks[layer] = double
+    return hooks

@@ -35,12 +35,15 @@ class Tiling:
         frames, *edges = latents_BCThw.shape[2:]
         return frames <= self.frames and max(edges) <= self.edge
 
+    def starts(self, latent_frames: int) -> range:
+        """The first latent frame of each tile, in time."""
+        return range(0, max(latent_frames - 1, 1), self.frames - 1)
+
     def decode(self, decode: Decode, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, h, w) to pixels (B, 3, 4T - 3, 8h, 8w), `decode` doing a tile."""
         if self.fits(latents_BCThw):
             return decode(latents_BCThw)
-        step = self.frames - 1
-        starts = range(0, max(latents_BCThw.shape[2] - 1, 1), step)
+        starts = self.starts(latents_BCThw.shape[2])
         first, *others = (self._decode_frames(decode, latents_BCThw[:, :, at : at + self.frames]) for at in starts)
         return torch.cat([first, *(pixels[:, :, 1:] for pixels in others)], dim=2)
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from actors.engine import Engine, RunOptions, VideoRequest, inspect_model, timesteps
 from actors.engine.models.open_sora import AutoencoderKLOpenSora, OpenSoraFlowScheduler, OpenSoraTransformer3DModel
 from actors.engine.models.open_sora_plan import AutoencoderKLOpenSoraPlan, OpenSoraPlanTransformer3DModel
+from actors.engine.peers import Peers
 from cluster.errors import ConfigError, RequestError
 from cluster.forecast import forecast
 from cluster.pab import PabConfig
@@ -223,10 +225,23 @@ def test_open_sora_decodes_a_shorter_group_at_the_end_alone(models):
     model = Engine.load(str(models["open-sora"])).model
     latents = torch.randn(1, 4, 8, 3, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        whole, _ = model.decode(latents, 0, 1)
-        parts = [model.decode(latents, rank, 3) for rank in range(3)]
+        whole, _ = model.decode(latents, Peers())
+        parts = [model.decode(latents, SimpleNamespace(rank=rank, width=3)) for rank in range(3)]
     assert [first for _, first in parts] == [0, 17, 29]
     assert np.abs(np.concatenate([frames for frames, _ in parts]).astype(int) - whole.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("latent_frames", "firsts"), [(5, [0, 17, 17]), (18, [0, 65, 69]), (34, [0, 65, 129]), (50, [0, 129, 193])]
+)
+def test_open_sora_plan_decodes_its_tiles_of_frames_apart(models, latent_frames, firsts):
+    model = Engine.load(str(models["open-sora-plan"])).model
+    latents = torch.randn(1, 4, latent_frames, 2, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, _ = model.decode(latents, Peers())
+        parts = [model.decode(latents, SimpleNamespace(rank=rank, width=3)) for rank in range(3)]
+    assert [first for _, first in parts] == firsts
+    assert np.array_equal(np.concatenate([frames for frames, _ in parts]), whole)
 
 
 def test_open_sora_plan_is_sampled_as_its_folder_says(models, tmp_path):
