@@ -61,14 +61,26 @@ class CausalDecoder:
             total += 2 * latent_frames * latent_pixels**2 * self.channels[-1]
         return 2 * total
 
+    def rank_frames(self, latent_frames: int, width: int) -> int:
+        """Latent frames by which the busiest rank of a gang of `width` is counted; its chunks are dealt in turn.
+
+        A chunk is a latent frame (Wan), or two, the first three where they are odd (CogVideoX). Wan's first makes one
+        frame of the four that others make, and the ranks keep pace: in a gang it counts as one more.
+        """
+        if self.kind == "wan":
+            return latent_frames if width == 1 else min(-(-latent_frames // width) + 1, latent_frames)
+        chunks = -(-max(1, latent_frames // 2) // width)
+        return min(latent_frames, 2 + latent_frames % 2) + 2 * (chunks - 1)
+
     @property
     def parameters(self) -> int:
         """Weights of its convolutions."""
         return sum(weights for weights, _ in self._convolutions(1, 1))
 
-    def peak_elements(self, latent_pixels: int, latent_frames: int) -> int:
+    def peak_elements(self, latent_pixels: int, latent_frames: int, *, shared: bool = False) -> int:
         """Elements alive at the widest moment: `WIDEST` tensors of the frames that a call makes, what the convolutions
-        keep for the next call, and all finished frames.
+        keep for the next call, and all finished frames. In a gang, what they keep is also on its way to and from
+        another rank.
 
         A call takes one latent frame (Wan), or two, the first three (CogVideoX).
         """
@@ -76,6 +88,7 @@ class CausalDecoder:
         stages = list(self._stages(latent_pixels, latent_frames))
         kept = sum(stage.pixels * (stage.before + (2 * self.blocks - 1) * stage.channels) for stage in stages)
         widest = WIDEST * self.channels[min(1, len(self.channels) - 1)] * at_once
+        kept *= 3 if shared else 1
         return stages[-1].pixels * widest + CACHED_FRAMES * kept + 3 * stages[-1].places
 
     def _stages(self, latent_pixels: int, latent_frames: int) -> Iterator[Stage]:

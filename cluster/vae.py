@@ -57,10 +57,10 @@ class VaeNumbers:
     def rank_frames(self, latent_frames: int, width: int) -> int:
         """Latent frames that rank 0 of a gang of `width` decodes: whole groups, which know nothing of each other.
 
-        All of them where each frame hangs on those before it.
+        Where a frame hangs on those before it, as `CausalDecoder.rank_frames` says.
         """
         if self.causal:
-            return latent_frames
+            return self.causal.rank_frames(latent_frames, width)
         groups = -(-latent_frames // self.latent_group)
         return min(-(-groups // width) * self.latent_group, latent_frames)
 
@@ -97,15 +97,15 @@ class VaeNumbers:
             before = channels
         return 2 * (total + 9 * before * 3 * pixels)
 
-    def peak_elements(self, latent_pixels: int, latent_frames: int) -> int:
-        """Elements that are alive at the widest moment of decoding latent frames of so many pixels.
+    def peak_elements(self, latent_pixels: int, latent_frames: int, *, shared: bool = False) -> int:
+        """Elements that are alive at the widest moment of decoding latent frames of so many pixels, maybe in a gang.
 
         Four tensors of the second stage's channels after the last doubling, of `frames_at_once` frames: measured on
         `AutoencoderKL`, 8 frames of 256x256 to 1536x1024 held 3.5 to 4.2 of them
         (infra/benchmarks/h200-latte-1-memory.json).
         """
         if self.causal:
-            return self.causal.peak_elements(latent_pixels, latent_frames)
+            return self.causal.peak_elements(latent_pixels, latent_frames, shared=shared)
         pixels = self.scale**2 * latent_pixels
         at_once = min(self.frames_at_once, self._images(latent_frames))
         return at_once * 4 * self.channels[min(1, len(self.channels) - 1)] * pixels

@@ -165,7 +165,7 @@ class Workload:
         return self.numbers.vae.decode_flops(self._latent_pixels, self.decoded_frames(width))
 
     def decoded_frames(self, width: int) -> int:
-        """Latent frames that rank 0 decodes."""
+        """Latent frames that the busiest rank decodes, rank 0."""
         return self.numbers.vae.rank_frames(self.numbers.latent_frames(self.shape), width)
 
     def peak_bytes(self, width: int) -> int:
@@ -183,7 +183,7 @@ class Workload:
         rows = layout.branches * numbers.rows(self.shape, layout.sharers)
         exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and layout.sharers > 1 else 0
         denoise = rows * max(4 * numbers.hidden_size + 2 * numbers.mlp_width, exchanging)
-        decode = numbers.vae.peak_elements(self._latent_pixels, self.decoded_frames(width))
+        decode = numbers.vae.peak_elements(self._latent_pixels, self.decoded_frames(width), shared=width > 1)
         return weights + max(denoise * size + self.forecast(width).cache_bytes, decode * vae_size)
 
     @property

@@ -31,6 +31,9 @@ from pipelines.local_room import check_room
 from pipelines.progress import counting
 from pipelines.strict import convert
 
+_COUNTED = ("all_to_all", "all_gather", "swaps", "decode_sends")
+"""What a rank hands to others, as the report names it."""
+
 if TYPE_CHECKING:
     from actors.result import VideoResult
 
@@ -88,7 +91,8 @@ def generate(
     result = _make(video, cluster, gang, passes, keep_latents=save_latents is not None)
     file = _save(video, result, file, save_latents, may_replace=out is not None)
     report = result.report
-    tell(f"{file}: {video.request.shape}, {spell_seconds(report.seconds)} on a gang of {report.gang}", as_json=as_json)
+    made = f"{file}: {video.request.shape}, {spell_seconds(report.seconds)} on a gang of {report.gang}"
+    tell(f"{made}, {report.graphs} graphs compiled" if report.graphs else made, as_json=as_json)
     if as_json:
         print_json(_contract(video, result, file, time.monotonic() - begun))
 
@@ -160,7 +164,9 @@ def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: 
         "decode_seconds": round(report.decode_seconds, 4),
         "steps": report.steps,
         "gang": report.gang,
-        "collectives": {name: asdict(getattr(report, name)) for name in ("all_to_all", "all_gather", "swaps")},
+        "collectives": {
+            name: asdict(getattr(report, name)) for name in ("all_to_all", "all_gather", "swaps", "decode_sends")
+        },
         "computed": report.computed,
         "cache_bytes": report.cache_peak_bytes,
         "graphs": report.graphs,
