@@ -31,9 +31,6 @@ from pipelines.local_room import check_room
 from pipelines.progress import counting
 from pipelines.strict import convert
 
-_COUNTED = ("all_to_all", "all_gather", "swaps", "decode_sends")
-"""What a rank hands to others, as the report names it."""
-
 if TYPE_CHECKING:
     from actors.result import VideoResult
 
