@@ -161,9 +161,8 @@ def _contract(video: OneVideo, result: "VideoResult", file: Path, wall_seconds: 
         "decode_seconds": round(report.decode_seconds, 4),
         "steps": report.steps,
         "gang": report.gang,
-        "collectives": {
-            name: asdict(getattr(report, name)) for name in ("all_to_all", "all_gather", "swaps", "decode_sends")
-        },
+        "collectives": {name: asdict(getattr(report, name)) for name in ("all_to_all", "all_gather", "swaps")},
+        "decode_sends": asdict(report.decode_sends),
         "computed": report.computed,
         "cache_bytes": report.cache_peak_bytes,
         "graphs": report.graphs,
