@@ -77,7 +77,7 @@ class PoolSpec:
         """The spec with no `auto` left, for a cluster with so many GPUs."""
         device: Device = self.device if self.device != "auto" else ("cuda" if cluster_gpus >= 1 else "cpu")
         dtype: Dtype = self.dtype if self.dtype != "auto" else ("bfloat16" if device == "cuda" else "float32")
-        return replace(self, device=device, dtype=dtype)
+        return replace(self, device=device, dtype=dtype, step_timeout_s=self.step_limit_s)
 
     @property
     def step_limit_s(self) -> float:

@@ -101,6 +101,8 @@ class Worker:
             log.exception("loading %s", self._spec.model)
             return f"the model in {self._spec.model} cannot be loaded: {_one_line(error)}"
         self._warm_up(self._engine)
+        if not self._device_works():
+            return f"its {self._spec.device} device works no more"
         self._loaded = True
         return ""
 
@@ -200,7 +202,7 @@ class Worker:
         return (output.frames, output.latents), rest
 
     def _warm_up(self, engine: "Engine") -> None:
-        """Compile for what is expected; a worker that cannot does it with its first request, or is told why not."""
+        """Compile for what is expected; what fails here is tried again with the first such request, and told there."""
         expected = self._spec.expected
         if expected is None or not self._spec.compile:
             return

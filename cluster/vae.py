@@ -22,6 +22,8 @@ class VaeNumbers:
     frame_group: int = 1
     """Frames that become `latent_group` latent frames together; causal, the first frame is one of its own before."""
     latent_group: int = 1
+    tile_frames: int | None = None
+    """Latent frames that are decoded apart from those before; such a tile begins with the last one before it."""
     frames_at_once: int = 8
     """Frames that a decoder of images takes in one call."""
     element_bytes: int | None = None
@@ -55,12 +57,16 @@ class VaeNumbers:
         return self.lone_frames + (frames - self.lone_frames) // self.frame_group * self.latent_group
 
     def rank_frames(self, latent_frames: int, width: int) -> int:
-        """Latent frames that rank 0 of a gang of `width` decodes: whole groups, which know nothing of each other.
+        """Latent frames that rank 0 of a gang of `width` decodes: groups or tiles, which know nothing of each other.
 
         Where a frame hangs on those before it, as `CausalDecoder.rank_frames` says.
         """
         if self.causal:
             return self.causal.rank_frames(latent_frames, width)
+        if self.tile_frames:
+            step = self.tile_frames - 1
+            tiles = max(-(-(latent_frames - 1) // step), 1)
+            return min(-(-tiles // width) * step + 1, latent_frames)
         groups = -(-latent_frames // self.latent_group)
         return min(-(-groups // width) * self.latent_group, latent_frames)
 

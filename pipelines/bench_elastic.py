@@ -112,7 +112,7 @@ def run_rounds(mix: Mix, variants: Sequence[Variant], rounds: int, advance: Call
     """Make the list by every variant in turn, `rounds` times, every other time backwards; `advance` hears of videos."""
     cluster = mix.config.cluster
     with ray_session(cluster), PoolClient.connect(cluster.pool_spec(str(mix.config.model.folder))) as pool:
-        pool.wait_ready(cluster.ready_timeout_s)
+        pool.wait_ready(cluster.ready_limit_s)
         asyncio.run(_warm(pool, mix))
         for count in range(rounds):
             for variant in variants[::-1] if count % 2 else variants:

@@ -18,7 +18,7 @@ from cluster.errors import ConfigError
 from cluster.guidance import Guidance
 from cluster.pab import PabConfig
 from cluster.plan import Shares
-from pipelines.given_paths import check_uri
+from pipelines.given_paths import check_uri, user_path
 from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
 from pipelines.places import find_shipped
@@ -94,8 +94,8 @@ class ClusterConfig:
     900, as its first step compiles."""
     client_timeout_s: float = 15.0
     """How long the pool outlives a job that was killed."""
-    ready_timeout_s: float = 600.0
-    """How long to wait for the workers to load the model."""
+    ready_timeout_s: float | None = None
+    """How long to wait for the workers to load the model and compile; null: 600, with `compile` 1800."""
 
     ship_code: bool = False
     """Send pabcast's packages to the nodes of an existing cluster that does not have them installed."""
@@ -133,6 +133,11 @@ class ClusterConfig:
         return min(self.widest_gang, self.workers - self.online_workers)
 
     @property
+    def ready_limit_s(self) -> float:
+        """How long to wait for the workers."""
+        return self.ready_timeout_s or (1800.0 if self.compile else 600.0)
+
+    @property
     def _offline_workers(self) -> int | None:
         return self.workers - self.online_workers if self.online_workers else None
 
@@ -152,13 +157,14 @@ class ClusterConfig:
 
     def pool_spec(self, model: str, expected: Expected | None = None) -> PoolSpec:
         """What the pool is made of, for the model in that folder and the requests that are expected."""
+        cache = self.compile_cache and str(user_path(self.compile_cache, "cluster.compile_cache").absolute())
         return PoolSpec(
             model=model,
             workers=self.workers,
             device=self.device,
             dtype=self.dtype,
             compile=self.compile,
-            compile_cache=self.compile_cache,
+            compile_cache=cache,
             expected=expected,
             threads_per_worker=self.threads_per_worker,
             step_timeout_s=self.step_timeout_s,

@@ -140,14 +140,14 @@ class Drive:
 
     def _open_pool(self) -> None:
         cluster = self._job.config.cluster
-        spec = cluster.pool_spec(self._job.card.path, expected_of(self._job, widths_of(self._job)))
         try:
-            pool = PoolClient.connect(spec)
+            expected = expected_of(self._job, widths_of(self._job)) if cluster.compile else None
+            pool = PoolClient.connect(cluster.pool_spec(self._job.card.path, expected))
             if self._stopping.is_set():
                 pool.close()
                 return
             self._pool = pool
-            pool.wait_ready(cluster.ready_timeout_s)
+            pool.wait_ready(cluster.ready_limit_s)
             self._desk.open_pool(pool)
         except PabcastError as error:
             self._give_up(error)

@@ -17,16 +17,23 @@ def mark_this_driver() -> None:
     os.environ[MARK] = _own_mark()
 
 
+def unmark() -> None:
+    """What is started from now on is nobody's."""
+    os.environ.pop(MARK, None)
+
+
 def end_orphans() -> int:
     """Kill the processes whose marked driver is gone, and what they start meanwhile; return how many there were."""
+    # Started by what is gone by now, as from a shell that it had opened, we and ours are no orphans.
+    kin = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     count = 0
     for _ in range(SWEEPS):
         # A raylet that was killed may just have started a worker, after the processes were listed.
-        orphans = [process for process in psutil.process_iter() if _is_orphan(process)]
-        if not orphans:
+        orphans = [process for process in psutil.process_iter() if process.pid not in kin and _is_orphan(process)]
+        ended = _kill(orphans)
+        count += ended
+        if not ended:
             break
-        _kill(orphans)
-        count += len(orphans)
     return count
 
 
@@ -46,13 +53,15 @@ def _own() -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if process.pid != os.getpid() and _mark(process) == mark]
 
 
-def _kill(processes: list[psutil.Process]) -> None:
+def _kill(processes: list[psutil.Process]) -> int:
+    """How many of them ended."""
     for process in processes:
         try:
             process.kill()
         except psutil.Error:
             continue
-    psutil.wait_procs(processes, timeout=PATIENCE_S)
+    ended, _ = psutil.wait_procs(processes, timeout=PATIENCE_S)
+    return len(ended)
 
 
 def _own_mark() -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from cluster.errors import ClusterError
 from pipelines.config import ClusterConfig
 from pipelines.daemons import Daemons
-from pipelines.orphans import PATIENCE_S, end_orphans, end_own, mark_this_driver
+from pipelines.orphans import PATIENCE_S, end_orphans, end_own, mark_this_driver, unmark
 from pipelines.places import ROOT
 from pipelines.ray_init import RayInit
 
@@ -130,6 +130,8 @@ def _disconnect(ray: Any, config: ClusterConfig, *, at_once: bool) -> None:
         if config.address is None:
             end_own(patience_s=0)
         raise
+    finally:
+        unmark()
 
 
 def _token_hint(config: ClusterConfig) -> str:

@@ -1,6 +1,8 @@
 """A model's blocks, run as they are written or compiled."""
 
+import logging
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,8 @@ import torch
 from actors.engine.cache import BroadcastCache, Kept, Place
 from actors.engine.fp8 import Fp8Rows
 from cluster.pab import Kind
+
+log = logging.getLogger("pabcast.blocks")
 
 Outputs = dict[Kind, Kept]
 MOST_GRAPHS = 64
@@ -60,7 +64,8 @@ class Blocks:
         """Compile with torch's `backend` (inductor; eager only traces), or not at all."""
         self._compiled: Callable[..., tuple[torch.Tensor, Outputs]] | None = None
         self._most_graphs = most_graphs
-        self._as_written = False
+        self._as_written = self._is_full = False
+        self._thread = threading.local()
         self._patterns: set[object] = set()
         if backend is not None:
             self._compiled = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend)
@@ -87,23 +92,35 @@ class Blocks:
         `exchanged` is the kind of attention that asks other ranks, if any does; where that computes, the block is run
         as it is written, as what goes between the ranks is in no graph.
         """
-        asks = exchanged is not None and cache.computes(place, exchanged)
+        asks = exchanged in place.kinds and cache.computes(place, exchanged)
         kept, wanted = cache.read(place), cache.wanted(place)
-        pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *(_shape(arg) for arg in args))
+        pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *(_granted(arg) for arg in args))
         if self._compiled is None or self._as_written or asks or not self._has_graph(pattern):
             x, outputs = _run(block, kept, wanted, cache.keeps_fp8, *args)
         else:
-            # torch's own bound is of a thread, and a model may run in another one than it was loaded in.
-            with torch._dynamo.config.patch(recompile_limit=sys.maxsize, accumulated_recompile_limit=sys.maxsize):
-                x, outputs = self._compiled(block, kept, wanted, cache.keeps_fp8, *args)
+            self._leave_bound_to_us()
+            x, outputs = self._compiled(block, kept, wanted, cache.keeps_fp8, *args)
         cache.end(place, outputs)
         return x
 
     def _has_graph(self, pattern: object) -> bool:
         """Whether a block of that pattern has a graph, or may be given one."""
-        if pattern not in self._patterns and len(self._patterns) < self._most_graphs:
-            self._patterns.add(pattern)
-        return pattern in self._patterns
+        if pattern in self._patterns:
+            return True
+        if len(self._patterns) == self._most_graphs:
+            if not self._is_full:
+                log.warning("all %d graphs are taken; what needs another one runs as it is written", self._most_graphs)
+            self._is_full = True
+            return False
+        self._patterns.add(pattern)
+        return True
+
+    def _leave_bound_to_us(self) -> None:
+        """torch's own bound on graphs is of a thread, and a model may run in another one than it was loaded in."""
+        if not getattr(self._thread, "is_ours", False):
+            config = torch._dynamo.config
+            config.recompile_limit = config.accumulated_recompile_limit = sys.maxsize
+            self._thread.is_ours = True
 
 
 def any_length(x: torch.Tensor, dim: int) -> torch.Tensor:
@@ -112,10 +129,10 @@ def any_length(x: torch.Tensor, dim: int) -> torch.Tensor:
     return x
 
 
-def _shape(arg: object) -> tuple[int, ...] | None:
-    """What a graph takes for granted of the size of an argument; -1 is any."""
+def _granted(arg: object) -> object:
+    """What a graph takes for granted of an argument: a tensor's shape, -1 being any, or what it names itself."""
     if not isinstance(arg, torch.Tensor):
-        return None
+        return getattr(arg, "graph_key", None)
     free = getattr(arg, "_dynamo_weak_dynamic_indices", ())
     return tuple(-1 if dim in free and size > 1 else size for dim, size in enumerate(arg.shape))
 

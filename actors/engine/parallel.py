@@ -20,6 +20,8 @@ class SequenceParallel(Protocol):
     axis: int
     collectives: Collectives
     """What goes between the ranks, counted."""
+    graph_key: int
+    """What a compiled block reads of it beside the shapes of its tensors; another number needs another graph."""
 
     def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """This rank's part of the whole video's latents."""

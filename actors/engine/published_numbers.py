@@ -165,6 +165,7 @@ def _open_sora_plan(index: Config, transformer: Config, vae: Config, text: Confi
         latent_channels=vae["embed_dim"],
         frame_group=num_frames,
         latent_group=latent_frames,
+        tile_frames=17,
     )
     native_edge = (sizes if isinstance(sizes, int) else max(sizes)) * decoder.scale
     return ModelNumbers(

@@ -28,6 +28,7 @@ class FrameParallel:
 
     axis = 2
     """Of the latents: the frames."""
+    graph_key = 0
 
     def __init__(self, num_frames: int, collectives: Collectives | None = None) -> None:
         self.collectives = collectives or Collectives()

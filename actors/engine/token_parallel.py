@@ -68,7 +68,7 @@ class TokenParallel:
         self._heads = num_heads // self.collectives.width
         self._tokens = spans(text_tokens + grid.num_tokens, self.collectives.width)
         self._text = [(min(start, text_tokens), min(stop, text_tokens)) for start, stop in self._tokens]
-        self.num_text = self.text.stop - self.text.start
+        self.num_text = self.graph_key = self.text.stop - self.text.start
         """Rows of the text that this rank has; a number, which a compiled block may read."""
         self._video = [(max(start - text_tokens, 0), max(stop - text_tokens, 0)) for start, stop in self._tokens]
 

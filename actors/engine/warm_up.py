@@ -16,6 +16,9 @@ from cluster.cache_budget import plan_schedule
 from cluster.guidance import Layout
 from cluster.model import ModelNumbers
 
+Texts = tuple[torch.Tensor, torch.Tensor | None]
+"""Features of the prompt and of the negative one, each (1, L, K)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Warmth:
@@ -45,44 +48,50 @@ class WarmUp:
 
     @torch.no_grad()
     def run(self, width: int) -> Warmth:
-        """For gangs of `width`, as each of its ranks, for it may become any: alike shares have the same graphs."""
+        """For gangs of `width`, as each of its ranks, for it may become any."""
         begun = time.monotonic()
         splits = Layout.of(self._options.guidance, self._request.branches, width).splits(width)
-        for collectives in _ranks(width, splits=splits):
+        texts = self._texts(splits=splits)
+        for collectives in self._unlike_ranks(texts[0], width // 2 if splits else width):
             for pattern in step_patterns(self._schedule, self._numbers):
-                self._step(pattern, collectives, splits=splits)
+                self._step(pattern, collectives, texts)
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
         return Warmth(graphs=self._model.blocks.graphs, seconds=time.monotonic() - begun)
 
-    def _step(self, pattern: StepPattern, collectives: Collectives, *, splits: bool) -> None:
+    def _step(self, pattern: StepPattern, collectives: Collectives, texts: Texts) -> None:
         like = first_step(pattern, self._schedule, self._numbers)
-        guided = self._guided(pattern, like, splits=splits)
+        guided = self._guided(pattern, like, texts)
         parallel = guided.share_out(self._noise_1CThw, collectives)
         part, timestep = parallel.share(self._noise_1CThw), self._timesteps[like]
         with self._model.blocks.as_written():
             guided(part, timestep, 0, parallel)
         guided(part, timestep, 1, parallel)
 
-    def _guided(self, pattern: StepPattern, like: int, *, splits: bool) -> GuidedDenoiser:
-        """With the branches that a rank has: one of them where each half of the gang has its own."""
+    def _texts(self, *, splits: bool) -> Texts:
+        """Of the branches that a rank has: one of them where each half of the gang has its own."""
         request = self._request
         both = request.branches == 2 and not splits
-        text, negative_text = self._model.encode(request.prompt, request.negative_prompt if both else None)
+        return self._model.encode(request.prompt, request.negative_prompt if both else None)
+
+    def _unlike_ranks(self, text_1LK: torch.Tensor, width: int) -> Iterator[Collectives]:
+        """One rank for each size of a share; those of one size need the same graphs."""
+        denoiser = self._model.denoiser(self._request.shape, self._request.fps)
+        text_1LD, seen = denoiser.project_text(text_1LK), set()
+        for collectives in [Collectives()] if width == 1 else [LoneRank(width, rank) for rank in range(width)]:
+            parallel = denoiser.share_out(self._noise_1CThw, text_1LD, collectives)
+            kind = (parallel.share(self._noise_1CThw).shape, parallel.graph_key)
+            if kind not in seen:
+                seen.add(kind)
+                yield collectives
+
+    def _guided(self, pattern: StepPattern, like: int, texts: Texts) -> GuidedDenoiser:
+        request = self._request
         return GuidedDenoiser.build(
             self._model.denoiser(request.shape, request.fps),
-            text,
-            negative_text,
+            *texts,
             request.guidance_scale,
             pattern.alone(self._schedule, like),
             "two_pass" if self._options.guidance == "two_pass" else "batched",
             in_float32=self._model.predicts_float32,
         )
-
-
-def _ranks(width: int, *, splits: bool) -> Iterator[Collectives]:
-    sharing = width // 2 if splits else width
-    if sharing == 1:
-        yield Collectives()
-        return
-    yield from (LoneRank(sharing, rank) for rank in range(sharing))

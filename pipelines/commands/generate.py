@@ -101,7 +101,7 @@ def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, 
         from actors.pool_client import PoolClient
 
         with PoolClient.connect(cluster.pool_spec(video.card.path)) as pool:
-            pool.wait_ready(cluster.ready_timeout_s)
+            pool.wait_ready(cluster.ready_limit_s)
             options = RunOptions(guidance=passes, return_latents=keep_latents)
             with counting("steps", video.request.steps) as show:
                 return pool.submit_sync(video.request, width=gang, options=options, on_progress=show)

@@ -11,7 +11,8 @@ from cluster.workload import Workload
 from tests.cluster.numbers import COGVIDEOX_5B, OPEN_SORA, WAN_1_3B, WAN_SHAPE
 
 LATTE = VaeNumbers(channels=(128, 256, 512, 512))
-OPEN_SORA_PLAN = dataclasses.replace(LATTE, frame_group=65, latent_group=17)
+OPEN_SORA_PLAN = dataclasses.replace(LATTE, frame_group=65, latent_group=17, tile_frames=17)
+OPEN_SORA_PLAN_221 = dataclasses.replace(OPEN_SORA_PLAN, frame_group=221, latent_group=56)
 PIXELS = 60 * 106
 
 
@@ -21,6 +22,7 @@ PIXELS = 60 * 106
         (LATTE, 16, {1: 16, 3: 6, 16: 1}),
         (OPEN_SORA.vae, 15, {1: 15, 2: 10, 3: 5, 4: 5, 15: 5}),
         (OPEN_SORA_PLAN, 17, {1: 17, 4: 17}),
+        (OPEN_SORA_PLAN_221, 56, {1: 56, 2: 33, 3: 33, 4: 17, 8: 17}),
         (COGVIDEOX_5B.vae, 13, {1: 13, 2: 7, 3: 5, 4: 5, 6: 3, 8: 3}),
         (COGVIDEOX_5B.vae, 1, {1: 1, 4: 1}),
         (WAN_1_3B.vae, 21, {1: 21, 2: 12, 4: 7, 32: 2}),

@@ -1,5 +1,6 @@
 """What a job's workers are told to compile for."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,27 @@ def test_a_job_that_compiles_expects_videos_as_its_sampling_has_them(checked) ->
     assert expected.request.pab == job.config.pab
 
 
-def test_a_job_that_does_not_compile_expects_nothing(checked) -> None:
-    job = checked()
-    assert expected_of(job, widths(job)) is None
+def test_what_no_gang_can_make_is_not_expected(checked) -> None:
+    job = checked("cluster.compile=true", "gang.width=auto", "gang.table=[]")
+    policy = widths(job)
+    assert expected_of(job, policy) is not None
+    tight = dataclasses.replace(policy.gpu, memory_gb=1e-3)
+    assert expected_of(job, dataclasses.replace(policy, gpu=tight, _decided={})) is None
+
+
+def test_a_pool_keeps_what_it_compiles_where_the_user_means(checked, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folders = [
+        checked(f"cluster.compile_cache={folder}").config.cluster.pool_spec("m").compile_cache
+        for folder in ("null", "cache", "~/cache")
+    ]
+    assert folders == [None, str(tmp_path / "cache"), str(tmp_path / "home/cache")]
+
+
+def test_workers_that_compile_are_waited_for_longer(checked) -> None:
+    limits = [
+        checked(*overrides).config.cluster.ready_limit_s
+        for overrides in ((), ("cluster.compile=true",), ("cluster.compile=true", "cluster.ready_timeout_s=9"))
+    ]
+    assert limits == [600, 1800, 9]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipelines.config import ClusterConfig
-from pipelines.orphans import MARK, end_orphans, end_own, mark_this_driver
+from pipelines.orphans import MARK, end_orphans, end_own, mark_this_driver, unmark
 from pipelines.ray_session import ray_session
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -97,6 +97,22 @@ def test_a_job_that_ends_ends_what_was_left_while_it_ran(monkeypatch: pytest.Mon
         left = left_by_a_gone_driver()
         assert lives(left)
     assert not lives(left)
+
+
+def test_who_looks_for_orphans_is_none_himself_nor_is_his_parent() -> None:
+    """As a job that was started from a notebook whose kernel has been restarted."""
+    look = "from pipelines.orphans import end_orphans; end_orphans(); print('alive')"
+    shell = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {look!r}]); print('so is its parent')"
+    orphan = {**os.environ, MARK: f"{gone_pid()}:1:{Path('/proc/self/ns/pid').readlink() if psutil.LINUX else ''}"}
+    said = subprocess.run([sys.executable, "-c", shell], env=orphan, capture_output=True, text=True, timeout=60)
+    assert said.stdout.splitlines() == ["alive", "so is its parent"]
+
+
+def test_after_a_session_what_is_started_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARK, "")
+    mark_this_driver()
+    unmark()
+    assert MARK not in os.environ
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="pids have namespaces only there")

@@ -67,7 +67,8 @@ class OpenSoraPlan(Family):
             height, columns = (edge * 8 for edge in latents_1CThw.shape[3:])
             return np.empty((0, height, columns, 3), np.uint8), 4 * total - 3
         mine_1Cthw = latents_1CThw[:, :, tiles[first] : tiles[last - 1] + vae.tiling.frames]
-        pixels = vae.decode(mine_1Cthw.to(vae.dtype) / vae.config.scaling_factor).sample
+        scaled_1Cthw = mine_1Cthw.to(vae.dtype) / vae.config.scaling_factor
+        pixels = vae.decode(scaled_1Cthw).sample if len(tiles) == 1 else vae.decode_part(scaled_1Cthw)
         # A tile after the first begins with the last latent frame of the one before, whose picture is there already.
         shown = 1 if first else 0
         return to_uint8([pixels[0, :, shown:].transpose(0, 1)]), 4 * tiles[first] + shown

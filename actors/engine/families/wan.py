@@ -79,8 +79,8 @@ class Wan(Family):
 def _hooks(decoder: nn.Module, wavefront: Wavefront) -> dict[nn.Module, Hook]:
     """What gives each convolution over time its past.
 
-    The library's own cache stays empty, but for the word that it has where frames are doubled: there, an empty one
-    says that this is the video's first chunk, which is not doubled.
+    Of the library's own cache nothing is read, but for the word that it has where frames are doubled: there, an empty
+    one says that this is the video's first chunk, which is not doubled.
     """
 
     def feed(conv: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

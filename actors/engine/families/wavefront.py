@@ -24,7 +24,7 @@ Hook = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], d
 
 
 class Wavefront:
-    """One decoding on one rank.
+    """One decoding on one rank; where one fails, the others wait for it until the gang is ended.
 
     In each round as many neighbouring chunks as there are ranks go through the layers side by side. At a layer a rank
     first takes from the rank before it, then hands to the next; rank 0 of a round takes what the last rank of the

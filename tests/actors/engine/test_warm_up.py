@@ -1,5 +1,6 @@
 """What was compiled before the first request is all that it needs."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from actors.engine.families.load import load_family
 from actors.engine.local_gang import run_gang
 from cluster.pab import PabConfig
 from tests.tiny_joint_models import save_tiny_cogvideox
+from tests.tiny_open_sora import save_tiny_open_sora
 
 PAB = PabConfig(spatial=2, temporal=2, cross=3, timesteps=(100, 900))
 
@@ -80,11 +82,18 @@ def test_a_rank_of_a_warm_gang_compiles_nothing(tiny_model: Path, tmp_path: Path
         assert warm == after > 0
 
 
+@pytest.mark.slow
+def test_a_gang_compiles_the_blocks_that_ask_nobody(tmp_path: Path) -> None:
+    """Of Open-Sora without PAB: the spatial ones."""
+    engine = traced(inspect_model(save_tiny_open_sora(tmp_path / "model")))
+    wanted = replace(request(144, 34), pab=PabConfig())
+    assert engine.warm_up(wanted, RunOptions(), width=2).graphs == counters["stats"]["unique_graphs"] == 1
+
+
 def _graphs(copy: Engine, group: dist.ProcessGroup, wanted: VideoRequest, options: RunOptions) -> list[tuple[int, int]]:
     """Of each rank: its graphs when it is warm, and after its first video."""
     engine = traced(copy.card)
-    engine.warm_up(wanted, options, group.size())
-    warm = counters["stats"]["unique_graphs"]
+    warm = engine.warm_up(wanted, options, group.size()).graphs
     engine.generate(wanted, options=options, group=group)
     everyones: list[tuple[int, int]] = [(0, 0)] * group.size()
     dist.all_gather_object(everyones, (warm, counters["stats"]["unique_graphs"]), group=group)

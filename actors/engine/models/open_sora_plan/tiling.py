@@ -39,9 +39,12 @@ class Tiling:
         """The first latent frame of each tile, in time."""
         return range(0, max(latent_frames - 1, 1), self.frames - 1)
 
-    def decode(self, decode: Decode, latents_BCThw: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, T, h, w) to pixels (B, 3, 4T - 3, 8h, 8w), `decode` doing a tile."""
-        if self.fits(latents_BCThw):
+    def decode(self, decode: Decode, latents_BCThw: torch.Tensor, *, part: bool = False) -> torch.Tensor:
+        """Latents (B, C, T, h, w) to pixels (B, 3, 4T - 3, 8h, 8w), `decode` doing a tile.
+
+        They may be a `part` of a longer video, which no tile holds.
+        """
+        if self.fits(latents_BCThw) and not part:
             return decode(latents_BCThw)
         starts = self.starts(latents_BCThw.shape[2])
         first, *others = (self._decode_frames(decode, latents_BCThw[:, :, at : at + self.frames]) for at in starts)

@@ -90,5 +90,9 @@ class AutoencoderKLOpenSoraPlan(PublishedModel, AutoencoderMixin, ConfigMixin):
         pixels = self.tiling.decode(self._decode, latents) if self.use_tiling else self._decode(latents)
         return DecoderOutput(sample=pixels) if return_dict else (pixels,)
 
+    def decode_part(self, latents: torch.Tensor) -> torch.Tensor:
+        """Some tiles of frames of a longer video, as `decode` makes them of all of it with `use_tiling`."""
+        return self.tiling.decode(self._decode, latents, part=True)
+
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.post_quant_conv(latents))

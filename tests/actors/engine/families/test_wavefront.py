@@ -1,11 +1,9 @@
 """A causal decoder shared out over a gang: one worker's frames to the bit, whatever the chunks and the ranks."""
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from actors.engine.peers import Peers
 from tests.actors.engine.families.decoding import TIME_LAYERS, decode, in_processes, in_threads, model
@@ -19,12 +17,7 @@ CHUNKS = {
 CASES = [(name, latent_frames) for name, chunks in CHUNKS.items() for latent_frames in chunks]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_a_rank() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
