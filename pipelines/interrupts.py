@@ -12,6 +12,8 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = "\x1b[?25h"
 INTERRUPTED = 130
+AGAIN_S = 0.02
+"""How long after Python dropped an interrupt it is sent again: by then, what dropped it has returned."""
 
 
 class _Listener(ABC):
@@ -55,11 +57,31 @@ class Interrupts(_Listener):
 
 
 class Brake(_Listener):
-    """For a whole command: the first signal raises KeyboardInterrupt, the next ends it and its processes at once."""
+    """For a whole command: the first signal raises KeyboardInterrupt, the next ends it and its processes at once.
+
+    Where Python drops an exception, as in the callbacks that end an import's locks, the signal is sent once more.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.heard = 0
+        self._tell_dropped = sys.unraisablehook
+
+    def __enter__(self) -> "Brake":
+        super().__enter__()
+        self._tell_dropped, sys.unraisablehook = sys.unraisablehook, self._dropped
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        sys.unraisablehook = self._tell_dropped
+        super().__exit__(*what)
+
+    def _dropped(self, what: "sys.UnraisableHookArgs") -> None:
+        if what.exc_type is not KeyboardInterrupt:
+            self._tell_dropped(what)
+            return
+        self.heard = 0
+        threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.heard += 1
