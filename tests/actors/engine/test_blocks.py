@@ -84,7 +84,9 @@ def test_what_would_need_more_graphs_than_allowed_runs_as_it_is_written() -> Non
 def test_compiled_blocks_make_nearly_the_same(name: str, pab: str) -> None:
     schedule = BroadcastSchedule.build(PABS[pab], TIMES)
     plain, compiled = (denoised(name, schedule, blocks) for blocks in (Blocks(), Blocks("inductor")))
-    assert (compiled - plain).abs().max() <= 1e-4 * plain.std()
+    # In 8 bits what lies between two numbers may fall to either; the 8 bits themselves are a hundredth off.
+    tolerance = 2e-3 if pab == "fp8" else 1e-4
+    assert (compiled - plain).abs().max() <= tolerance * plain.std()
 
 
 def patterns(schedule: BroadcastSchedule, kinds: tuple[Kind, ...], layers: int) -> int:

@@ -29,9 +29,11 @@ def test_every_part_of_an_open_sora_is_timed_alone_and_as_a_share_of_a_gang(save
     engine = Engine.load(str(save(tmp_path / "model")))
     found = Stopwatch(engine, repeats=1).measure([(shape, 1), (shape, 2)])
     assert set(found.kinds) == {"spatial", "temporal", "cross"}
-    for timings in (*found.kinds.values(), found.base, found.decode):
-        whole, share = timings
+    for whole, share in (*found.kinds.values(), found.base):
         assert 0 < share.work.flops < whole.work.flops
+    # Open-Sora-Plan's few frames are one tile, which a rank decodes alone.
+    whole, share = found.decode
+    assert 0 < share.work.flops <= whole.work.flops
 
 
 def test_a_kind_that_the_model_lacks_is_as_assumed(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
