@@ -148,6 +148,11 @@ class ModelNumbers:
         """Frames of the latents."""
         return self.vae.latent_frames(shape.num_frames)
 
+    def latent_size(self, shape: Shape) -> tuple[int, int, int, int]:
+        """Channels, frames, height and width of a video's latents."""
+        scale = self.vae_scale
+        return self.latent_channels, self.latent_frames(shape), shape.height // scale, shape.width // scale
+
     def num_tokens(self, shape: Shape) -> int:
         """Tokens of the whole video, one branch."""
         return self.num_patches(shape) * self.latent_frames(shape)

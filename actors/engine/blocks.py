@@ -94,12 +94,13 @@ class Blocks:
         """
         asks = exchanged in place.kinds and cache.computes(place, exchanged)
         kept, wanted = cache.read(place), cache.wanted(place)
-        pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *(_granted(arg) for arg in args))
-        if self._compiled is None or self._as_written or asks or not self._has_graph(pattern):
-            x, outputs = _run(block, kept, wanted, cache.keeps_fp8, *args)
-        else:
-            self._leave_bound_to_us()
-            x, outputs = self._compiled(block, kept, wanted, cache.keeps_fp8, *args)
+        run: Callable[..., tuple[torch.Tensor, Outputs]] = _run
+        if self._compiled is not None and not asks and not self._as_written:
+            pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *map(_granted, args))
+            if self._has_graph(pattern):
+                self._leave_bound_to_us()
+                run = self._compiled
+        x, outputs = run(block, kept, wanted, cache.keeps_fp8, *args)
         cache.end(place, outputs)
         return x
 

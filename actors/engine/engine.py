@@ -196,10 +196,7 @@ class Engine:
 
     def _noise(self, request: VideoRequest) -> torch.Tensor:
         """The whole video's, (1, C, T, h, w)."""
-        numbers, shape = self.card.numbers, request.shape
-        scale = numbers.vae_scale
-        size = (numbers.latent_channels, numbers.latent_frames(shape), shape.height // scale, shape.width // scale)
-        return self.model.noise(size, request.seed)
+        return self.model.noise(self.card.numbers.latent_size(request.shape), request.seed)
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,8 @@ class RandomModel:
 
     def noise(self) -> torch.Tensor:
         """Where every run starts, (1, C, T, h, w); in float32 where the model keeps its latents so."""
-        numbers, shape, scale = self.numbers, self.shape, self.numbers.vae_scale
-        size = (numbers.latent_channels, numbers.latent_frames(shape), shape.height // scale, shape.width // scale)
-        dtype = torch.float32 if numbers.latent_bytes == torch.float32.itemsize else self.dtype
-        return self._draw((1, *size), 0).to(dtype) * self.scheduler.init_noise_sigma
+        dtype = torch.float32 if self.numbers.latent_bytes == torch.float32.itemsize else self.dtype
+        return self._draw((1, *self.numbers.latent_size(self.shape)), 0).to(dtype) * self.scheduler.init_noise_sigma
 
     def texts(self, branches: int) -> list[torch.Tensor]:
         """Features (1, L, K) of so many texts, the negative one first, of as many tokens as the model takes."""

@@ -39,9 +39,8 @@ class WarmUp:
         self._model = model
         self._numbers = numbers
         self._request = request
-        scale, shape = numbers.vae_scale, request.shape
-        size = (numbers.latent_channels, numbers.latent_frames(shape), shape.height // scale, shape.width // scale)
-        self._noise_1CThw = model.noise(size, request.seed)
+        shape = request.shape
+        self._noise_1CThw = model.noise(numbers.latent_size(shape), request.seed)
         self._options = options
         self._timesteps = model.sampler(request.steps, shape).timesteps
         self._schedule = plan_schedule(request.pab, self._timesteps.tolist(), numbers, shape, branches=request.branches)

@@ -44,9 +44,7 @@ def _without_gradients() -> Iterator[None]:
 
 
 def latents(engine: Engine, shape: Shape) -> torch.Tensor:
-    numbers = engine.card.numbers
-    edges = (shape.height // numbers.vae_scale, shape.width // numbers.vae_scale)
-    return engine.model.noise((numbers.latent_channels, numbers.latent_frames(shape), *edges), seed=0)
+    return engine.model.noise(engine.card.numbers.latent_size(shape), seed=0)
 
 
 @pytest.mark.parametrize("family", SHAPES)
