@@ -105,8 +105,16 @@ class Domain:
         return await self._start_again(bundle, ClusterError)
 
     async def renew(self) -> None:
-        """Give all bundles back, reserve them anew and load every model again; raises as `start`."""
-        await self.close()
+        """Give all bundles back, reserve them anew and load every model again.
+
+        Raises:
+            ClusterError: it was closed meanwhile; or as `start`.
+        """
+        # Not "closing": the policy counts what is renewed as held, or it would ask for another in its place.
+        self.phase = "renewing"
+        await self._drop()
+        if self.phase != "renewing":
+            raise ClusterError(f"domain {self.name} was given back")
         self.phase = "pending"
         self.asked_s, self.placed_s = time.monotonic(), None
         await self.start()
@@ -114,6 +122,9 @@ class Domain:
     async def close(self) -> None:
         """Kill every worker and give the bundles back; returns when the processes are gone."""
         self.phase = "closing"
+        await self._drop()
+
+    async def _drop(self) -> None:
         self.free = []
         members = [member for member in self.members.values() if member.handle is not None]
         with contextlib.suppress(ray.exceptions.RayError):
