@@ -286,12 +286,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("model")
+    parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     asked = parser.parse_args()
     how = {"videos": asked.videos, "kills": asked.kills, "seed": asked.seed, "steps": asked.steps}
     with redirect_stdout(io.StringIO()):  # Ray tells of every dead node there
-        report = soak(asked.model, asked.out.resolve(), **how)
+        report = soak(str(asked.model.resolve()), asked.out.resolve(), **how)
     print(json.dumps({"good": report.is_good, **asdict(report)}))
     return 0 if report.is_good else 1
 
