@@ -65,9 +65,13 @@ class DiffusersLoop:
         )
 
     def _unhook(self) -> None:
-        """Hooks that are taken out leave a `forward` behind, by which compiled blocks would be compiled anew."""
+        """Hooks that are taken out leave a `forward` behind, by which compiled blocks would be compiled anew.
+
+        What they keep goes first: they and their module hold one another, and with them gigabytes until Python looks.
+        """
         for module in self._model.transformer.modules():
             if "_diffusers_hook" in module.__dict__:
+                module._diffusers_hook.reset_stateful_hooks(recurse=False)
                 del module.__dict__["_diffusers_hook"]
                 module.__dict__.pop("forward", None)
 
