@@ -15,6 +15,7 @@ from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_regi
 from actors.engine.blocks import Blocks, Sites
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.collectives import Collectives
+from actors.engine.feed_forward import feed_forward
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
@@ -173,7 +174,7 @@ def _block(
     joint = site("spatial", lambda: _attend(block.attn1, around.before(x_BmD), rotation, parallel))
     between_BmD = around.add(x_BmD, joint)
     around_mlp = _Modulation(block.norm2, embedded_BD, parallel.num_text)
-    mlp = site("mlp", lambda: block.ff(around_mlp.before(between_BmD)))
+    mlp = site("mlp", lambda: feed_forward(block.ff, around_mlp.before(between_BmD)))
     return around_mlp.add(between_BmD, mlp)
 
 

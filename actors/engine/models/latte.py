@@ -12,6 +12,8 @@ from diffusers import LatteTransformer3DModel
 from actors.engine.blocks import Blocks, Sites, any_length
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.collectives import Collectives
+from actors.engine.feed_forward import feed_forward
+from actors.engine.frame_attention import attend_frames
 from actors.engine.sequence import FrameParallel
 from cluster.pab import Kind
 
@@ -95,7 +97,7 @@ def _spatial_block(
         return block.attn2(x_BTSD.flatten(1, 2), encoder_hidden_states=text_BLD).unflatten(1, (frames, patches))
 
     x_BTSD = x_BTSD + site("cross", cross)
-    mlp = site("mlp", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
+    mlp = site("mlp", lambda: feed_forward(block.ff, block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
     return x_BTSD + gate_mlp * mlp
 
 
@@ -103,17 +105,24 @@ def _temporal_block(
     site: Sites, block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, parallel: FrameParallel
 ) -> torch.Tensor:
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
-    batch, _, patches, _ = x_BTSD.shape
+    patches = x_BTSD.shape[2]
 
     def temporal() -> torch.Tensor:
         normed = parallel.to_patches(block.norm1(x_BTSD) * (1 + scale) + shift)
-        mine = normed.shape[2]
-        output = block.attn1(normed.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, mine))
-        return parallel.to_frames(output.transpose(1, 2), patches)
+        return parallel.to_frames(_attend_frames(block.attn1, normed), patches)
 
     x_BTSD = x_BTSD + gate * site("temporal", temporal)
-    mlp = site("mlp", lambda: block.ff(block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
+    mlp = site("mlp", lambda: feed_forward(block.ff, block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))
     return x_BTSD + gate_mlp * mlp
+
+
+def _attend_frames(attn: Any, x_BTSD: torch.Tensor) -> torch.Tensor:
+    """Each patch's attention to itself at all frames, and its projection."""
+    q_BTSHE, k_BTSHE, v_BTSHE = (
+        project(x_BTSD).unflatten(3, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v)
+    )
+    projection, dropout = attn.to_out
+    return dropout(projection(attend_frames(q_BTSHE, k_BTSHE, v_BTSHE).flatten(3)))
 
 
 def _modulation(block: Any, modulation_B6D: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -15,6 +15,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from actors.engine.blocks import Blocks, Sites
 from actors.engine.cache import BroadcastCache, Place
 from actors.engine.collectives import Collectives
+from actors.engine.feed_forward import feed_forward
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
@@ -130,7 +131,7 @@ def _block(
     x_BnD = x_BnD + site("cross", cross)
 
     def mlp() -> torch.Tensor:
-        return block.ffn((block.norm3(x_BnD.float()) * (1 + scale_mlp) + shift_mlp).type_as(x_BnD))
+        return feed_forward(block.ffn, (block.norm3(x_BnD.float()) * (1 + scale_mlp) + shift_mlp).type_as(x_BnD))
 
     return (x_BnD.float() + site("mlp", mlp).float() * gate_mlp).type_as(x_BnD)
 

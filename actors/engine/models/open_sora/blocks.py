@@ -1,7 +1,7 @@
 """The blocks of STDiT3, with their sites of attention apart: what a site does before its gate can be called alone.
 
-Shapes: B batch, T frames, S patches of a frame, D width, L text tokens, H heads, E width of a head,
-N sequences of M tokens, Q tokens that ask.
+Shapes: B batch, T frames, S patches of a frame, D width, L text tokens, H heads, E width of a head, N sequences,
+Q tokens that ask.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +12,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from actors.engine.frame_attention import attend_frames
 from actors.engine.models.open_sora.embeddings import Mlp, Rotation
 from cluster.pab import Kind
 
@@ -30,7 +31,7 @@ class Modulation(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """Attention of a sequence to itself, with RMS-normed queries and keys."""
+    """The projections of attention of a sequence to itself, with RMS-normed queries and keys."""
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
@@ -40,15 +41,15 @@ class SelfAttention(nn.Module):
         self.k_norm = nn.RMSNorm(hidden_size // num_heads, eps=_EPS)
         self.proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, x_NMD: torch.Tensor, rotation: Rotation | None = None) -> torch.Tensor:
-        """(N, M, D) to (N, M, D); with `rotation`, queries and keys are turned by their places."""
-        qkv = self.qkv(x_NMD).unflatten(2, (3, *self._heads))
-        q_NHME, k_NHME, v_NHME = (part.transpose(1, 2) for part in qkv.unbind(2))
-        q_NHME, k_NHME = self.q_norm(q_NHME), self.k_norm(k_NHME)
-        if rotation is not None:
-            q_NHME, k_NHME = apply_rotary_emb(q_NHME, rotation), apply_rotary_emb(k_NHME, rotation)
-        output_NHME = scaled_dot_product_attention(q_NHME, k_NHME, v_NHME)
-        return self.proj(output_NHME.transpose(1, 2).flatten(2))
+    def read(self, x_BTSD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values, each (B, T, S, H, E)."""
+        q_BTSHE, k_BTSHE, v_BTSHE = self.qkv(x_BTSD).unflatten(3, (3, *self._heads)).unbind(3)
+        return self.q_norm(q_BTSHE), self.k_norm(k_BTSHE), v_BTSHE
+
+    def write(self, output_BTSHE: torch.Tensor) -> torch.Tensor:
+        """The projection of what the heads found, (B, T, S, D)."""
+        projected: torch.Tensor = self.proj(output_BTSHE.flatten(3))
+        return projected
 
 
 class CrossAttention(nn.Module):
@@ -137,7 +138,10 @@ class SpatialBlock(Block):
 
     def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Each frame alone; frames are not turned."""
-        return self.attn(x_BTSD.flatten(0, 1)).unflatten(0, x_BTSD.shape[:2])
+        frames = x_BTSD.shape[:2]
+        q_NHSE, k_NHSE, v_NHSE = (x_BTSHE.flatten(0, 1).transpose(1, 2) for x_BTSHE in self.attn.read(x_BTSD))
+        output_NHSE = scaled_dot_product_attention(q_NHSE, k_NHSE, v_NHSE)
+        return self.attn.write(output_NHSE.transpose(1, 2).unflatten(0, frames))
 
 
 class TemporalBlock(Block):
@@ -146,7 +150,12 @@ class TemporalBlock(Block):
     kind: ClassVar[Kind] = "temporal"
 
     def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
-        """Each patch alone, over all T frames that `rotation` has."""
-        batch, _, patches, _ = x_BTSD.shape
-        output_NTD = self.attn(x_BTSD.transpose(1, 2).flatten(0, 1), rotation)
-        return output_NTD.unflatten(0, (batch, patches)).transpose(1, 2)
+        """Each patch alone, over all T frames; queries and keys are turned by their frames' places."""
+        q_BTSHE, k_BTSHE, v_BTSHE = self.attn.read(x_BTSD)
+        q_BTSHE, k_BTSHE = _turn(q_BTSHE, rotation), _turn(k_BTSHE, rotation)
+        return self.attn.write(attend_frames(q_BTSHE, k_BTSHE, v_BTSHE))
+
+
+def _turn(x_BTSHE: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    heads = x_BTSHE.shape[2:4]
+    return apply_rotary_emb(x_BTSHE.flatten(2, 3), rotation, sequence_dim=1).unflatten(2, heads)

@@ -8,6 +8,8 @@ import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
+from actors.engine.feed_forward import linear_gelu
+
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines of each frame's angles, each (T, E)."""
 
@@ -36,12 +38,11 @@ class Mlp(nn.Module):
     def __init__(self, in_width: int, middle: int, out_width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(in_width, middle)
-        self.act = nn.GELU(approximate="tanh")
         self.fc2 = nn.Linear(middle, out_width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in_width) to (…, out_width)."""
-        return self.fc2(self.act(self.fc1(x)))
+        return self.fc2(linear_gelu(self.fc1, x))
 
 
 class CaptionEmbedder(nn.Module):
