@@ -80,7 +80,7 @@ class DenoiseBench:
         self._texts = case.model.texts(case.branches)
         self._theirs = DiffusersLoop(case.model, self._texts, case.guidance_scale)
         self._drivers: dict[bool, Denoiser] = {False: case.model.denoiser()}
-        times = self._scheduler().timesteps.tolist()
+        times = self._scheduler("cpu").timesteps.tolist()
         self._schedules = {
             "off": BroadcastSchedule.build(PabConfig(), times),
             "pab": plan_schedule(case.pab, times, case.model.numbers, case.model.shape, branches=case.branches),
@@ -172,7 +172,7 @@ class DenoiseBench:
         """
         whole = self.schedule(variant)
         like = first_step(pattern, whole, self._model.numbers)
-        timestep = self._scheduler().timesteps[like]
+        timestep = self._scheduler(self._model.device).timesteps[like]
         seconds = []
         for _ in range(_STEP_REPEATS + 1):
             filling = self._guided(self._driver(compiled=False), pattern.alone(whole, like))
@@ -186,16 +186,16 @@ class DenoiseBench:
     @contextmanager
     def _ready(self, variant: str) -> Iterator[Callable[[], torch.Tensor]]:
         """The denoising loop of `variant`, all that comes before it done."""
-        scheduler, schedule = self._scheduler(), self.schedule(variant)
+        schedule = self.schedule(variant)
         if variant.startswith("diffusers"):
-            hooked = variant == "diffusers-pab"
+            scheduler, hooked = self._scheduler(self._model.device), variant == "diffusers-pab"
             with self._theirs.broadcasting(self._case.pab, schedule) if hooked else nullcontext():
                 yield partial(self._theirs, scheduler, self._noise_1CThw)
             return
         guided = self._guided(self._driver(compiled=_is_compiled(variant)), schedule)
         parallel = guided.share_out(self._noise_1CThw)
         part = parallel.share(self._noise_1CThw)
-        yield partial(denoise, guided, scheduler, part, parallel, StopSignal(), lambda step: None)
+        yield partial(denoise, guided, self._scheduler("cpu"), part, parallel, StopSignal(), lambda step: None)
 
     def _guided(self, denoiser: Denoiser, schedule: BroadcastSchedule) -> GuidedDenoiser:
         negative, text = self._texts if self._case.branches == 2 else (None, self._texts[0])
@@ -214,8 +214,8 @@ class DenoiseBench:
             self._drivers[compiled] = self._model.denoiser(Blocks("inductor"))
         return self._drivers[compiled]
 
-    def _scheduler(self) -> Any:
-        return fresh_scheduler(self._model.scheduler, self._case.steps, self._model.device, self._model.shape)
+    def _scheduler(self, device: torch.device | str) -> Any:
+        return fresh_scheduler(self._model.scheduler, self._case.steps, torch.device(device), self._model.shape)
 
 
 def _is_compiled(variant: str) -> bool:

@@ -3,8 +3,6 @@
 Shapes: B batch, T frames, S patches of a frame, H heads, E width of a head.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -12,32 +10,35 @@ from torch.library import triton_op, wrap_triton
 
 
 @triton.jit
-def _attend(
-    q_ptr: Any,
-    k_ptr: Any,
-    v_ptr: Any,
-    out_ptr: Any,
-    scale: float,
-    frames: int,
-    patches: int,
-    heads: int,
-    width: int,
-    q_batch: int,
-    q_frame: int,
-    q_patch: int,
-    q_head: int,
-    k_batch: int,
-    k_frame: int,
-    k_patch: int,
-    k_head: int,
-    v_batch: int,
-    v_frame: int,
-    v_patch: int,
-    v_head: int,
+def _attend(  # type: ignore[no-untyped-def]  # Triton reads annotations as types of its own
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    out_ptr,
+    scale,
+    frames,
+    patches,
+    heads,
+    q_batch,
+    q_frame,
+    q_patch,
+    k_batch,
+    k_frame,
+    k_patch,
+    v_batch,
+    v_frame,
+    v_patch,
+    q_head: tl.constexpr,
+    k_head: tl.constexpr,
+    v_head: tl.constexpr,
+    width: tl.constexpr,
     FRAMES: tl.constexpr,
     WIDTH: tl.constexpr,
-) -> None:
-    """One program is one head of one patch: softmax(q k^T * scale) v over its frames, sums in float32."""
+):
+    """One program is one head of one patch: softmax(q k^T * scale) v over its frames, sums in float32.
+
+    What a head is long is known to the compiler, or it could not read more than one number at a time.
+    """
     program = tl.program_id(0).to(tl.int64)
     head = program % heads
     patch = (program // heads) % patches
@@ -71,10 +72,13 @@ def attend_short(q_BTSHE: torch.Tensor, k_BTSHE: torch.Tensor, v_BTSHE: torch.Te
         frames,
         patches,
         heads,
-        width,
-        *q_BTSHE.stride()[:4],
-        *k_BTSHE.stride()[:4],
-        *v_BTSHE.stride()[:4],
+        *q_BTSHE.stride()[:3],
+        *k_BTSHE.stride()[:3],
+        *v_BTSHE.stride()[:3],
+        q_head=q_BTSHE.stride(3),
+        k_head=k_BTSHE.stride(3),
+        v_head=v_BTSHE.stride(3),
+        width=width,
         FRAMES=max(triton.next_power_of_2(frames), 16),
         WIDTH=max(triton.next_power_of_2(width), 16),
         num_warps=1 if frames <= 16 else 4,

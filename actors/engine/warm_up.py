@@ -62,7 +62,7 @@ class WarmUp:
         like = first_step(pattern, self._schedule, self._numbers)
         guided = self._guided(pattern, like, texts)
         parallel = guided.share_out(self._noise_1CThw, collectives)
-        part, timestep = parallel.share(self._noise_1CThw), self._timesteps[like]
+        part, timestep = parallel.share(self._noise_1CThw), self._timesteps[like].to(self._noise_1CThw.device)
         with self._model.blocks.as_written():
             guided(part, timestep, 0, parallel)
         guided(part, timestep, 1, parallel)

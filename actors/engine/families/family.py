@@ -94,8 +94,8 @@ class Family(ABC):
         """Text features of both prompts, each (1, L, K); none of the negative one without guidance (None)."""
 
     def sampler(self, steps: int, shape: Shape) -> Any:
-        """A scheduler of a run's own, its timesteps set; `RequestError` if it has fewer."""
-        return fresh_scheduler(self.parts.scheduler, steps, self.device, shape)
+        """A scheduler of a run's own, its timesteps set, on the CPU; `RequestError` if it has fewer."""
+        return fresh_scheduler(self.parts.scheduler, steps, torch.device("cpu"), shape)
 
     def noise(self, size: tuple[int, int, int, int], seed: int) -> torch.Tensor:
         """The whole video's noise, (1, C, T, h, w), from `size` (C, T, h, w); drawn on the CPU, as diffusers does."""
