@@ -6,7 +6,7 @@ Shapes: B batch, T frames, S patches of a frame, H heads, E width of a head.
 import torch
 import triton
 import triton.language as tl
-from torch.library import triton_op, wrap_triton
+from torch.library import custom_op
 
 
 @triton.jit
@@ -58,12 +58,15 @@ def _attend(  # type: ignore[no-untyped-def]  # Triton reads annotations as type
     tl.store(out_ptr + rows[:, None] * width + e[None, :], output.to(v.dtype), inside)
 
 
-@triton_op("pabcast::attend_short", mutates_args={})
+@custom_op("pabcast::attend_short", mutates_args=())
 def attend_short(q_BTSHE: torch.Tensor, k_BTSHE: torch.Tensor, v_BTSHE: torch.Tensor) -> torch.Tensor:
-    """As `frame_attention.attend_frames`; the numbers of a head adjoin in memory."""
+    """As `frame_attention.attend_frames`; the numbers of a head adjoin in memory.
+
+    Graphs call it as it is: compiled into one, the kernel is a different one, and was seen to take four times as long.
+    """
     batch, frames, patches, heads, width = q_BTSHE.shape
     output_BTSHE = torch.empty(q_BTSHE.shape, dtype=q_BTSHE.dtype, device=q_BTSHE.device)
-    wrap_triton(_attend)[(batch * patches * heads,)](
+    _attend[(batch * patches * heads,)](
         q_BTSHE,
         k_BTSHE,
         v_BTSHE,
@@ -84,3 +87,8 @@ def attend_short(q_BTSHE: torch.Tensor, k_BTSHE: torch.Tensor, v_BTSHE: torch.Te
         num_warps=1 if frames <= 16 else 4,
     )
     return output_BTSHE
+
+
+@attend_short.register_fake
+def _(q_BTSHE: torch.Tensor, k_BTSHE: torch.Tensor, v_BTSHE: torch.Tensor) -> torch.Tensor:
+    return torch.empty(q_BTSHE.shape, dtype=q_BTSHE.dtype, device=q_BTSHE.device)
