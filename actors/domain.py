@@ -70,6 +70,7 @@ class Domain:
             ClusterError: the cluster cannot hold the workers, one cannot load the model, or dies of it three times.
         """
         await _kept(self._keeper.place.remote(self.name, self.market))
+        self._refuse_if_closed()
         self.placed_s = self.placed_s or time.monotonic()
         self.phase = "starting"
         # All processes at once: an interpreter, torch and the weights take seconds each.
@@ -110,11 +111,11 @@ class Domain:
         Raises:
             ClusterError: it was closed meanwhile; or as `start`.
         """
+        self._refuse_if_closed()
         # Not "closing": the policy counts what is renewed as held, or it would ask for another in its place.
         self.phase = "renewing"
         await self._drop()
-        if self.phase != "renewing":
-            raise ClusterError(f"domain {self.name} was given back")
+        self._refuse_if_closed()
         self.phase = "pending"
         self.asked_s, self.placed_s = time.monotonic(), None
         await self.start()
@@ -123,6 +124,10 @@ class Domain:
         """Kill every worker and give the bundles back; returns when the processes are gone."""
         self.phase = "closing"
         await self._drop()
+
+    def _refuse_if_closed(self) -> None:
+        if self.phase == "closing":
+            raise ClusterError(f"domain {self.name} was given back")
 
     async def _drop(self) -> None:
         self.free = []

@@ -136,6 +136,7 @@ class Domains:
                 except BundleLost:
                     if attempt == RENEW_TRIES - 1:
                         raise
+                    self._settle(domain)
                     start = domain.renew
         except ClusterError as error:
             if domain.phase != "closing":
@@ -172,7 +173,7 @@ class Domains:
         self._changed()
         while domain.busy or domain.replacing:
             await asyncio.sleep(0.2)
-        self._closed_seconds += domain.worker_seconds(time.monotonic())
+        self._settle(domain)
         await self._bring_up(domain, domain.renew)
 
     async def _lose(self, domain: Domain, problem: str) -> None:
@@ -187,10 +188,14 @@ class Domains:
     async def _close(self, domain: Domain) -> None:
         domain.phase = "closing"
         self._changed()
-        self._closed_seconds += domain.worker_seconds(time.monotonic())
-        domain.placed_s = None
+        self._settle(domain)
         await domain.close()
         self._domains.pop(domain.name, None)
+
+    def _settle(self, domain: Domain) -> None:
+        """Count what a domain's bundles have cost, once, as they are given back."""
+        self._closed_seconds += domain.worker_seconds(time.monotonic())
+        domain.placed_s = None
 
     def _least_are_ready(self) -> bool:
         return sum(domain.width for domain in self.ready) >= self._spec.scale.min_workers

@@ -1,4 +1,7 @@
-"""A block's MLP, its GELU done as the first product is written where the library of the GPU does that."""
+"""A block's MLP, its GELU done as the first product is written where the library of the GPU does that.
+
+Shapes: D width of the model, M width between the two products.
+"""
 
 from typing import Any
 
@@ -12,7 +15,7 @@ def feed_forward(ff: Any, x: torch.Tensor) -> torch.Tensor:
     """What diffusers' `FeedForward` makes of `x`, (…, D) to (…, D)."""
     first = ff.net[0]
     if not isinstance(first, GELU) or first.approximate != "tanh":
-        return ff(x)  # type: ignore[no-any-return]
+        return ff(x)
     x = linear_gelu(first.proj, x)
     for module in ff.net[1:]:
         x = module(x)
@@ -22,8 +25,8 @@ def feed_forward(ff: Any, x: torch.Tensor) -> torch.Tensor:
 def linear_gelu(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     """The tanh GELU of `linear(x)`, (…, D) to (…, M).
 
-    On a GPU the product's own kernel does both: what is between them, four times as wide as a block's hidden states,
-    is neither written nor read, nor rounded.
+    On a GPU the product's own kernel does both where it can: what is between them, M wide, is then neither written
+    nor read, nor rounded.
     """
     if not x.is_cuda or linear.bias is None:
         return gelu(linear(x), approximate="tanh")

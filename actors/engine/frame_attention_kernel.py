@@ -10,7 +10,7 @@ from torch.library import custom_op
 
 
 @triton.jit
-def _attend(  # type: ignore[no-untyped-def]  # Triton reads annotations as types of its own
+def _attend(  # Triton reads annotations as types of its own
     q_ptr,
     k_ptr,
     v_ptr,
@@ -43,7 +43,7 @@ def _attend(  # type: ignore[no-untyped-def]  # Triton reads annotations as type
     head = program % heads
     patch = (program // heads) % patches
     batch = program // heads // patches
-    t = tl.arange(0, FRAMES)
+    t = tl.arange(0, FRAMES).to(tl.int64)
     e = tl.arange(0, WIDTH)
     inside = (t < frames)[:, None] & (e < width)[None, :]
     q = tl.load(q_ptr + batch * q_batch + patch * q_patch + head * q_head + t[:, None] * q_frame + e, inside, 0.0)
@@ -54,16 +54,17 @@ def _attend(  # type: ignore[no-untyped-def]  # Triton reads annotations as type
     shares = tl.exp(scores - tl.max(scores, 1)[:, None])
     output = tl.dot(shares.to(v.dtype), v, input_precision="ieee") / tl.sum(shares, 1)[:, None]
     first = (batch * frames * patches + patch) * heads + head
-    rows = first + t.to(tl.int64) * patches * heads
+    rows = first + t * patches * heads
     tl.store(out_ptr + rows[:, None] * width + e[None, :], output.to(v.dtype), inside)
 
 
 @custom_op("pabcast::attend_short", mutates_args=())
 def attend_short(q_BTSHE: torch.Tensor, k_BTSHE: torch.Tensor, v_BTSHE: torch.Tensor) -> torch.Tensor:
-    """As `frame_attention.attend_frames`; the numbers of a head adjoin in memory.
+    """As `frame_attention.attend_frames`, whatever the strides.
 
     Graphs call it as it is: compiled into one, the kernel is a different one, and was seen to take four times as long.
     """
+    q_BTSHE, k_BTSHE, v_BTSHE = (x if x.stride(4) == 1 else x.contiguous() for x in (q_BTSHE, k_BTSHE, v_BTSHE))
     batch, frames, patches, heads, width = q_BTSHE.shape
     output_BTSHE = torch.empty(q_BTSHE.shape, dtype=q_BTSHE.dtype, device=q_BTSHE.device)
     _attend[(batch * patches * heads,)](

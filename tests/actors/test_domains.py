@@ -1,7 +1,9 @@
 """The domains of a pool as the autoscaling policy sees them, with workers that load nothing."""
 
 import asyncio
+import time
 import uuid
+from collections.abc import Iterator
 
 import pytest
 import ray
@@ -17,10 +19,13 @@ SPEC = PoolSpec(model="none", workers=1, device="cpu", dtype="float32", threads_
 NOTHING = Backlog(requests=0, worker_seconds=0.0, widest=0)
 
 
-def a_keeper() -> ray.actor.ActorHandle:
+@pytest.fixture
+def keeper(ray_session: None) -> Iterator[ray.actor.ActorHandle]:
     """It lives as long as the name of its pool does, which here is its own."""
     name = f"kept-{uuid.uuid4().hex[:8]}"
-    return RemoteKeeper.options(name=name, namespace=NAMESPACE, num_cpus=0).remote(SPEC, name, NAMESPACE)
+    actor = RemoteKeeper.options(name=name, namespace=NAMESPACE, num_cpus=0).remote(SPEC, name, NAMESPACE)
+    yield actor
+    ray.kill(actor)
 
 
 async def most_domains_in_a_renewal(keeper: ray.actor.ActorHandle) -> int:
@@ -43,25 +48,45 @@ async def most_domains_in_a_renewal(keeper: ray.actor.ActorHandle) -> int:
     return most
 
 
-async def placed_after_a_close(keeper: ray.actor.ActorHandle) -> int:
+async def placed_after_a_close(keeper: ray.actor.ActorHandle, *, while_renewed: bool) -> int:
     domains = Domains(SPEC, keeper, lambda: None, lambda problem: None)
     domains.scale(NOTHING)
     await asyncio.wait_for(domains.started.wait(), 60)
     (domain,) = domains
-    renewal, closing = asyncio.ensure_future(domain.renew()), asyncio.ensure_future(domain.close())
+    if while_renewed:
+        renewal, closing = asyncio.ensure_future(domain.renew()), asyncio.ensure_future(domain.close())
+        await asyncio.wait([renewal, closing])
+    else:
+        await domain.close()
+        renewal = asyncio.ensure_future(domain.renew())
     with pytest.raises(ClusterError, match="was given back"):
         await renewal
-    await closing
     return len(await keeper.inventory.remote())
 
 
-def test_no_other_domain_is_asked_for_while_one_is_renewed(ray_session: None) -> None:
-    keeper = a_keeper()
+async def cost_of_a_renewal(keeper: ray.actor.ActorHandle) -> tuple[float, float]:
+    """What the pool counts, and the seconds that went by, in worker-seconds of its one worker."""
+    domains = Domains(SPEC, keeper, lambda: None, lambda problem: None)
+    begun = time.monotonic()
+    domains.scale(NOTHING)
+    await asyncio.wait_for(domains.started.wait(), 60)
+    (domain,) = domains
+    await domains._renew(domain, "a test")
+    await domains._close(domain)
+    return domains.worker_seconds(time.monotonic()), time.monotonic() - begun
+
+
+def test_no_other_domain_is_asked_for_while_one_is_renewed(keeper: ray.actor.ActorHandle) -> None:
     assert asyncio.run(most_domains_in_a_renewal(keeper)) == 1
-    ray.kill(keeper)
 
 
-def test_a_renewal_asks_for_nothing_once_its_domain_is_closed(ray_session: None) -> None:
-    keeper = a_keeper()
-    assert asyncio.run(placed_after_a_close(keeper)) == 0
-    ray.kill(keeper)
+@pytest.mark.parametrize("while_renewed", [True, False])
+def test_a_renewal_asks_for_nothing_once_its_domain_is_closed(
+    keeper: ray.actor.ActorHandle, while_renewed: bool
+) -> None:
+    assert asyncio.run(placed_after_a_close(keeper, while_renewed=while_renewed)) == 0
+
+
+def test_what_a_renewed_domain_costs_is_counted_once(keeper: ray.actor.ActorHandle) -> None:
+    counted, passed = asyncio.run(cost_of_a_renewal(keeper))
+    assert 0.2 * passed < counted <= passed

@@ -1,6 +1,6 @@
 """A soak: a job goes on while its ranks, nodes and pool are killed at random, and its videos are none the worse.
 
-    RAY_AUTH_MODE=disabled python -m tests.pipelines.soak --videos 100 --kills 40 --seed 1 MODEL OUT
+    RAY_AUTH_MODE=disabled python -m tests.pipelines.soak --videos 100 --kills 40 --seed 1 --steps 40 MODEL OUT
 
 A cluster of its own on this machine: a head without CPUs, where the driver and the pool live, and three nodes that
 hold a domain each, two of which the job has. The job is made once undisturbed and once more, into another folder,

@@ -1,6 +1,6 @@
 """A short soak; the full one, half an hour on two cores, is run by hand:
 
-python -m tests.pipelines.soak --videos 100 --kills 40 --seed 1 MODEL OUT
+python -m tests.pipelines.soak --videos 100 --kills 40 --seed 1 --steps 40 MODEL OUT
 """
 
 import json

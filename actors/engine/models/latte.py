@@ -1,7 +1,7 @@
 """Latte (arXiv 2401.03048) under a broadcast schedule and frame parallelism, over diffusers' own modules.
 
 Shapes: B batch (guidance branches), T frames of this rank, S patches of a frame, D width, L text tokens,
-C latent channels, h and w latent height and width.
+H heads, E width of a head, C latent channels, h and w latent height and width.
 """
 
 from typing import Any
@@ -117,7 +117,7 @@ def _temporal_block(
 
 
 def _attend_frames(attn: Any, x_BTSD: torch.Tensor) -> torch.Tensor:
-    """Each patch's attention to itself at all frames, and its projection."""
+    """The attention of each patch of this rank to itself, and its projection; T are all frames here."""
     q_BTSHE, k_BTSHE, v_BTSHE = (
         project(x_BTSD).unflatten(3, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v)
     )

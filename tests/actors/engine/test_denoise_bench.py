@@ -1,6 +1,8 @@
 """The denoising loop as it is benchmarked: the same video by ours and diffusers', and what is counted of it."""
 
+import weakref
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -71,6 +73,23 @@ def test_diffusers_hooks_leave_nothing_behind() -> None:
     bench.latents("diffusers-pab")
     assert [set(module.__dict__) for module in modules] == names
     assert torch.equal(bench.latents("off"), before)
+
+
+def test_what_diffusers_hooks_keep_goes_with_them() -> None:
+    case = TINY["latte"].case()
+    bench, modules = DenoiseBench(case), list(case.model.transformer.modules())
+    with bench._ready("diffusers-pab") as run:
+        run()
+        states = [hook.state for module in modules if (hook := _pab_hook(module))]
+        states[0].cache = torch.zeros(1)
+        kept = weakref.ref(states[0].cache)
+    assert len(states) > 2
+    assert kept() is None
+
+
+def _pab_hook(module: torch.nn.Module) -> Any:
+    registry = getattr(module, "_diffusers_hook", None)
+    return registry and next((hook for hook in registry.hooks.values() if hasattr(hook, "state")), None)
 
 
 @pytest.mark.parametrize("family", TINY)

@@ -48,7 +48,7 @@ class OpenSoraFlowScheduler(SchedulerMixin, ConfigMixin):
 
         The result has the wider of the two types: latents in bf16 become float32 with a float32 velocity.
         """
-        # The next timestep is found on the device: no counter to resume, and nothing to wait for.
+        # Found among the timesteps: there is no counter to resume.
         following = (self.timesteps * (self.timesteps < timestep)).max()
         moved = sample + model_output * ((timestep - following) / self.config.num_train_timesteps)
         return SchedulerOutput(prev_sample=moved) if return_dict else (moved,)
