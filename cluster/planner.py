@@ -156,12 +156,14 @@ class _Table:
 
     def _start_of(self, priority: Priority, rooms: list[_Room]) -> bool:
         firsts = sorted(self._firsts(priority), key=_arrival)
-        due = next((queued for queued in firsts if self._late(queued.heads[0]) >= BYPASS_LIMIT), None)
+        due = next((queued for queued in firsts if self._is_due(queued)), None)
         kept = self._kept_for(due) if due else None
-        options = [
-            (queued, [room for room in rooms if room is not kept or (due and _arrival(queued) <= _arrival(due))])
-            for queued in firsts
-        ]
+        options = []
+        for queued in firsts:
+            later = due is not None and _arrival(queued) > _arrival(due)
+            able = [room for room in rooms if room is not kept or not later]
+            # What comes later leaves it workers of a domain, and enough of what its class may hold.
+            options.append((queued, able, due.line.width if due and later else 0))
         return any(self._on_a_gang(*option) for option in options) or any(self._on_a_new(*option) for option in options)
 
     def _kept_for(self, due: _Queued) -> _Room | None:
@@ -169,9 +171,15 @@ class _Table:
         able = [room for room in self._rooms if room.workers >= due.line.width]
         return max(able, key=lambda room: room.spare, default=None)
 
-    def _on_a_gang(self, queued: _Queued, rooms: list[_Room]) -> bool:
-        width, why = self._width_of(queued, rooms)
-        if not self._allowed(queued.line.priority, width):
+    def _is_due(self, queued: _Queued) -> bool:
+        """Whether a line's first has waited past its turn; one that its class may never hold keeps nobody waiting."""
+        most = self._shares.offline_workers
+        never = queued.line.priority == "offline" and most is not None and queued.line.width > most
+        return not never and self._late(queued.heads[0]) >= BYPASS_LIMIT
+
+    def _on_a_gang(self, queued: _Queued, rooms: list[_Room], owed: int) -> bool:
+        width, why = self._width_of(queued, rooms, owed)
+        if not self._allowed(queued.line.priority, width + owed):
             return False
         for room in rooms:
             gang = next((gang for gang in room.idle if gang.width == width), None)
@@ -181,10 +189,10 @@ class _Table:
                 return True
         return False
 
-    def _on_a_new(self, queued: _Queued, rooms: list[_Room]) -> bool:
-        width, why = self._width_of(queued, rooms)
+    def _on_a_new(self, queued: _Queued, rooms: list[_Room], owed: int) -> bool:
+        width, why = self._width_of(queued, rooms, owed)
         able = [room for room in rooms if room.spare >= width]
-        if not able or not self._allowed(queued.line.priority, width):
+        if not able or not self._allowed(queued.line.priority, width + owed):
             return False
         # Workers without a gang first, then the domain that is left with the fewest idle ones.
         room = min(able, key=lambda room: (room.free < width, room.spare))
@@ -193,7 +201,7 @@ class _Table:
         self._start(queued, width, room, taking, f"{taking.free_workers} free workers{gangs}{why}")
         return True
 
-    def _width_of(self, queued: _Queued, rooms: list[_Room]) -> tuple[int, str]:
+    def _width_of(self, queued: _Queued, rooms: list[_Room], owed: int) -> tuple[int, str]:
         """The width for the first of a line: its own, or a wider one when workers would be idle otherwise."""
         line, seconds = queued.line, queued.heads[0].seconds
         spare = sum(room.spare for room in self._rooms)
@@ -202,7 +210,7 @@ class _Table:
         if not wider or line.width not in seconds:
             return line.width, ""
         best = min(wider, key=lambda width: (seconds[width], width))
-        if seconds[best] > WORTH * seconds[line.width] or not self._allowed(line.priority, best):
+        if seconds[best] > WORTH * seconds[line.width] or not self._allowed(line.priority, best + owed):
             return line.width, ""
         why = f"; {self._waiting()} wait for {spare}: {seconds[best]:.1f} s instead of {seconds[line.width]:.1f} s"
         return best, why

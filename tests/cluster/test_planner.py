@@ -105,6 +105,15 @@ def test_offline_never_holds_the_workers_that_are_online_s() -> None:
     assert tickets(decision.starts) == ["0", "1"]
 
 
+def test_what_offline_may_hold_is_kept_for_a_request_that_is_due_in_whatever_domain() -> None:
+    waiting, shares = lines(2, 1, late=BYPASS_LIMIT), Shares(offline_workers=4)
+    held = [RunningGang(gang=gang, width=1, priority="offline") for gang in (11, 12, 13)]
+    elsewhere = domain(2, 2, g1=1, g2=1)
+    assert plan(waiting, [domain(1, running=tuple(held)), elsewhere], shares).starts == ()
+    assert tickets(plan(waiting, [domain(2, running=tuple(held[1:])), elsewhere], shares).starts) == ["0"]
+    assert tickets(plan(lines(5, 1, late=BYPASS_LIMIT), [domain(8)], shares).starts) == ["1"]
+
+
 def test_few_requests_get_wider_gangs_when_that_ends_them_sooner() -> None:
     assert [start.width for start in plan(lines(1, 1, seconds=FASTER_WIDE), [domain(4)]).starts] == [2, 2]
     (start,) = plan(lines(1, seconds=FASTER_WIDE), [domain(4)]).starts
