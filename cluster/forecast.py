@@ -94,13 +94,24 @@ def _peak_outputs(numbers: ModelNumbers, schedule: BroadcastSchedule) -> int:
     """The most outputs, each of the rank's whole share, that are held at one moment.
 
     In a step the blocks run layer by layer; each stores as it ends, and then frees what it has read for the last
-    time. So the peak is found by walking the blocks of all steps in order.
+    time. So the peak is found by walking the blocks of all steps in order, alike ones once.
     """
+    walked: dict[tuple[bool, ...], tuple[int, int]] = {}
     held = peak = 0
     for step in range(schedule.num_steps):
-        for layer in range(numbers.num_layers):
-            for block in numbers.blocks:
-                held += sum(schedule.stores(kind, step, layer) for kind in block)
-                peak = max(peak, held)
-                held -= sum(schedule.frees(kind, step, layer) for kind in block)
+        flags = tuple(flag for row in schedule.table.values() for flag in (row[step], all(row[step + 1 : step + 2])))
+        highest, change = walked[flags] = walked.get(flags) or _walk(numbers, schedule, step)
+        peak = max(peak, held + highest)
+        held += change
     return peak
+
+
+def _walk(numbers: ModelNumbers, schedule: BroadcastSchedule, step: int) -> tuple[int, int]:
+    """The most outputs that are held in a step, and how many at its end; both counted from those held before."""
+    held = highest = 0
+    for layer in range(numbers.num_layers):
+        for block in numbers.blocks:
+            held += sum(schedule.stores(kind, step, layer) for kind in block)
+            highest = max(highest, held)
+            held -= sum(schedule.frees(kind, step, layer) for kind in block)
+    return highest, held

@@ -65,13 +65,14 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
     }
     fitting = [cost for width, cost in costs.items() if width not in rejected]
     if not fitting:
-        raise RequestError(_refusal(workload, capacity, costs[legal[-1]]))
+        raise RequestError(_refusal(workload, capacity, min(costs.values(), key=lambda cost: cost.peak_bytes), legal))
     if goal.latency_s is not None:
         chosen, reason = _for_latency(fitting, goal.latency_s)
     else:
         chosen, reason = _for_throughput(fitting, capacity.workers, goal.videos_left)
-    if any(width < chosen.width for width in rejected):
-        reason += "; narrower ones do not fit in memory"
+    for which, apart in (("narrower", min(rejected, default=chosen.width)), ("wider", max(rejected, default=0))):
+        if apart < chosen.width if which == "narrower" else apart > chosen.width:
+            reason += f"; {which} ones do not fit in memory"
     others = {cost.width: _why_not(cost, chosen, goal) for cost in fitting if cost.width != chosen.width}
     seconds = {cost.width: cost.seconds for cost in fitting}
     return WidthDecision(
@@ -128,15 +129,13 @@ def _why_not(cost: Cost, chosen: Cost, goal: Goal) -> str:
     return f"takes {cost.gpu_seconds:.1f} GPU-seconds, {cost.gpu_seconds / chosen.gpu_seconds:.2f} times as many"
 
 
-def _refusal(workload: Workload, capacity: Capacity, widest: Cost) -> str:
-    ways = [
-        text
-        for text in (_smaller(workload, capacity, widest.width), _shorter(workload, capacity, widest.width))
-        if text
-    ]
+def _refusal(workload: Workload, capacity: Capacity, least: Cost, legal: list[int]) -> str:
+    """`least` is of the width that needs the least memory: where the decoding is shared out, not always the widest."""
+    ways = [text for text in (_smaller(workload, capacity, legal[-1]), _shorter(workload, capacity, legal[-1])) if text]
     out = " or ".join(ways) or "nothing of this shape does"
+    why = "the widest there is" if least.width == legal[-1] else "which of all widths needs the least"
     return (
-        f"{workload.shape} needs {_gb(widest.peak_bytes)} a GPU on a gang of {widest.width}, the widest there is, "
+        f"{workload.shape} needs {_gb(least.peak_bytes)} a GPU on a gang of {least.width}, {why}, "
         f"and {_gb(capacity.usable_bytes)} can be used; what would fit: {out}"
     )
 
@@ -170,9 +169,10 @@ def _shorter(workload: Workload, capacity: Capacity, width: int) -> str:
 
 
 def _fits(workload: Workload, shape: Shape, capacity: Capacity, width: int) -> bool:
+    """Whether a gang of `width` or fewer holds such a video."""
     other = replace(workload, shape=shape)
-    widest = max(legal for legal in other.gang_widths if legal <= width)
-    return other.peak_bytes(widest) <= capacity.usable_bytes
+    legal = reversed([legal for legal in other.gang_widths if legal <= width])
+    return any(other.peak_bytes(width) <= capacity.usable_bytes for width in legal)
 
 
 def _gb(count: int) -> str:

@@ -13,7 +13,7 @@ from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.width import Capacity, Goal, WidthDecision, choose_width
 from cluster.workload import Workload
-from tests.cluster.numbers import OPEN_SORA, OPEN_SORA_SAMPLER
+from tests.cluster.numbers import OPEN_SORA, OPEN_SORA_SAMPLER, WAN_1_3B, WAN_SHAPE
 
 H200 = GpuSpec(id="h200", bf16_tflops=989, fp32_tflops=67, memory_gb=141, memory_gb_s=4800, link_gb_s=450)
 EIGHT = Capacity(workers=8, memory_bytes=H200.memory_bytes)
@@ -78,6 +78,34 @@ def test_what_fits_nowhere_is_refused_in_a_second_with_the_arithmetic_and_what_w
     with pytest.raises(RequestError) as refused:
         choose(huge, Goal())
     assert "with 1003 frames" in str(refused.value)
+
+
+def test_where_wider_gangs_need_more_the_advice_is_what_any_width_holds():
+    """Gangs that share a causal decoder out keep its chunks' edges on every rank."""
+    some = Capacity(workers=8, memory_bytes=24 * 10**9)
+    shape = dataclasses.replace(WAN_SHAPE, height=2048, width=2048)
+    huge = Workload(numbers=WAN_1_3B, shape=shape, schedule=BroadcastSchedule.build(PabConfig(), [900.0, 500.0]))
+    peaks = {width: huge.peak_bytes(width) for width in huge.gang_widths if width <= 8}
+    least = min(peaks, key=lambda width: peaks[width])
+    assert least < max(peaks)
+    with pytest.raises(RequestError, match=rf"on a gang of {least}, which of all widths needs the least") as refused:
+        choose(huge, Goal(), some)
+    size = str(refused.value).partition("what would fit: ")[2].partition(" with ")[0]
+    edges = {"width": int(size.split("x")[0]), "height": int(size.split("x")[1])}
+    fits = dataclasses.replace(huge, shape=dataclasses.replace(shape, **edges))
+    decision = choose(fits, Goal(latency_s=0.1), some)
+    assert decision.cost.peak_bytes <= some.usable_bytes
+    assert max(decision.rejected) > decision.width
+    assert decision.reason.endswith("; wider ones do not fit in memory")
+
+
+def test_a_refusal_of_a_thousand_steps_takes_no_longer_than_one_of_thirty():
+    pab = PabConfig(spatial=2, temporal=4, cross=6, window=(0.1, 0.9))
+    schedule = BroadcastSchedule.build(pab, [1000.0 - step for step in range(1000)])
+    begun = time.monotonic()
+    with pytest.raises(RequestError, match="what would fit: "):
+        choose(dataclasses.replace(work(4320, 7680, 1003), schedule=schedule), Goal())
+    assert time.monotonic() - begun < 3
 
 
 def test_what_is_said_to_fit_does():
