@@ -70,7 +70,7 @@ class JobPlan:
 
 def planned_workers(config: JobConfig) -> tuple[int, int]:
     """The workers of the job and its widest gang; of a GPU that it names, a domain, unless it says how many."""
-    workers, widest = config.cluster.workers, config.cluster.widest_gang
+    workers, widest = config.cluster.workers, config.cluster.widest_of_a_job
     if config.gpu is None:
         return workers, widest
     domain = find_gpu(config.gpu).domain

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cache_budget import plan_schedule
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, RequestError
 from cluster.forecast import Forecast, forecast
 from cluster.schedule import BroadcastSchedule
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, spell_bytes, tell
@@ -55,7 +55,10 @@ def schedule(
     if plot is not None:
         check_picture(plot, "--plot")
     request = video.request
-    times = model_timesteps(video.model, request.steps, request.shape)
+    try:
+        times = model_timesteps(video.model, request.steps, request.shape)
+    except RequestError as error:
+        raise ConfigError(str(error)) from error
     numbers = video.card.numbers
     table = plan_schedule(request.pab, times, numbers, request.shape, branches=request.branches)
     predicted = forecast(

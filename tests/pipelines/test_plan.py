@@ -107,6 +107,14 @@ def test_a_plan_is_for_a_domain_unless_the_job_says_how_many_workers(config_file
         planned(load_config(config_file, [*overrides, f"gang.width={widest + 1}"]))
 
 
+def test_no_gang_is_planned_that_a_job_may_not_hold(config_file):
+    kept = ["cluster.workers=8", "cluster.online_workers=6"]
+    plan = planned(load_config(config_file, [*kept, "gang.latency_s=1"]))
+    assert {group.decision.width for group in plan.groups} == {2}
+    with pytest.raises(ConfigError, match="wider than the 2 workers"):
+        planned(load_config(config_file, [*kept, "gang.width=8"]))
+
+
 def test_rates_of_another_device_are_refused(config_file, tmp_path):
     save_calibration(replace(assume(find_gpu("h200"), 2), device="x86_64 CPU"), tmp_path / "cpu.json")
     with pytest.raises(ConfigError, match="is of x86_64 CPU and gpu is h200"):

@@ -25,3 +25,8 @@ def test_a_plot_that_cannot_be_written_is_told_first(capsys: pytest.CaptureFixtu
     with pytest.raises(StoreError, match=r"^--plot /proc/nowhere/x[.]png cannot be written"):
         schedule(plot=Path("/proc/nowhere/x.png"))
     assert capsys.readouterr().out == ""
+
+
+def test_steps_that_the_sampler_cannot_take_are_bad_usage() -> None:
+    with pytest.raises(ConfigError, match="steps is 3; the model's sampler, PNDM, takes 4 or more"):
+        schedule(model="open-sora-plan-1.1", steps=3)
