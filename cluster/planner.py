@@ -25,6 +25,8 @@ from cluster.plan import (
     Widen,
 )
 
+SHARES_OVER = 30
+"""Shares are kept over about so many videos of each worker: what a class had before is no debt that shuts it out."""
 WORTH = 0.95
 """A wider gang at the start must take at most this share of the time."""
 
@@ -45,7 +47,7 @@ def plan(
         pass
     table.widen()
     return Plan(
-        starts=tuple(table.starts), widens=tuple(table.widens), served=dict(table.served), reason=table.reason()
+        starts=tuple(table.starts), widens=tuple(table.widens), served=table.remembered(), reason=table.reason()
     )
 
 
@@ -99,6 +101,7 @@ class _Table:
         self._rooms = [_Room(domain) for domain in domains]
         self._shares = shares
         self._started = 0
+        self._usual = self._usual_s()
         self.served: dict[Priority, float] = {"online": 0.0, "offline": 0.0, **served}
         self.starts: list[Start] = []
         self.widens: list[Widen] = []
@@ -123,6 +126,11 @@ class _Table:
             while room.spare and self._widen_one(room):
                 pass
 
+    def remembered(self) -> dict[Priority, float]:
+        """What each class has been served, no more of it than the workers do in `SHARES_OVER` videos."""
+        total, most = sum(self.served.values()), SHARES_OVER * self._usual * sum(room.workers for room in self._rooms)
+        return {priority: amount * min(1.0, most / total) if total else 0.0 for priority, amount in self.served.items()}
+
     def reason(self) -> str:
         """One sentence on what is left in the queue."""
         if not self._waiting():
@@ -143,7 +151,20 @@ class _Table:
         return ("offline", "online") if owed else ("online", "offline")
 
     def _contended(self) -> bool:
-        return all(self._waiting(priority) for priority in ("online", "offline"))
+        """Whether both classes wait, for what they can have."""
+        return all(any(map(self._is_possible, self._firsts(priority))) for priority in ("online", "offline"))
+
+    def _is_possible(self, queued: _Queued) -> bool:
+        """Whether the pool, with the domains it has now, can ever start such a request."""
+        most, width = self._shares.offline_workers, queued.line.width
+        barred = queued.line.priority == "offline" and most is not None and width > most
+        return not barred and any(room.workers >= width for room in self._rooms)
+
+    def _usual_s(self) -> float:
+        """What a request is taken to last of which nothing is predicted: as long as the others do."""
+        known = [head.seconds.get(queued.line.width) for queued in self._lines for head in queued.line.heads]
+        found = [seconds for seconds in known if seconds is not None]
+        return sum(found) / len(found) if found else 1.0
 
     def _waiting(self, priority: Priority | None = None) -> int:
         return sum(queued.waiting for queued in self._lines if priority in (None, queued.line.priority))
@@ -172,10 +193,8 @@ class _Table:
         return max(able, key=lambda room: room.spare, default=None)
 
     def _is_due(self, queued: _Queued) -> bool:
-        """Whether a line's first has waited past its turn; one that its class may never hold keeps nobody waiting."""
-        most = self._shares.offline_workers
-        never = queued.line.priority == "offline" and most is not None and queued.line.width > most
-        return not never and self._late(queued.heads[0]) >= BYPASS_LIMIT
+        """Whether a line's first has waited past its turn; one that cannot start at all keeps nobody waiting."""
+        return self._is_possible(queued) and self._late(queued.heads[0]) >= BYPASS_LIMIT
 
     def _on_a_gang(self, queued: _Queued, rooms: list[_Room], owed: int) -> bool:
         width, why = self._width_of(queued, rooms, owed)
@@ -232,7 +251,7 @@ class _Table:
         queued.waiting -= 1
         room.running.append(RunningGang(gang=-1, width=width, priority=queued.line.priority))
         if contended:
-            self.served[queued.line.priority] += width * head.seconds.get(width, 1.0)
+            self.served[queued.line.priority] += width * head.seconds.get(width, self._usual)
         self._started += 1
         self.starts.append(Start(ticket=head.ticket, width=width, on=on, reason=reason))
 

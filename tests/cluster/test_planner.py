@@ -1,7 +1,9 @@
 from collections import Counter
 
+import pytest
+
 from cluster.plan import BYPASS_LIMIT, DomainState, Head, IdleGang, Line, Priority, RunningGang, Shares, Start, Taking
-from cluster.planner import plan
+from cluster.planner import SHARES_OVER, plan
 
 FASTER_WIDE = {1: 10.0, 2: 6.0, 4: 4.0}
 
@@ -96,8 +98,42 @@ def test_offline_gets_its_share_while_online_waits() -> None:
         decision = plan([offline, online], [domain(1)], Shares(offline=0.2), served)
         served = dict(decision.served)
         counts.update(tickets(decision.starts))
-    assert counts["off"] == 20
-    assert counts["on"] == 80
+    assert counts["off"] == pytest.approx(20, abs=1)
+    assert counts["on"] == 100 - counts["off"]
+
+
+def share_of_offline(online_s: dict[int, float], offline_s: dict[int, float], shares: Shares) -> float:
+    """Of 400 starts on one worker while both classes wait."""
+    online = Line(priority="online", width=1, waiting=1, heads=(Head(ticket="on", arrival=0, seconds=online_s),))
+    offline = Line(priority="offline", width=1, waiting=1, heads=(Head(ticket="off", arrival=1, seconds=offline_s),))
+    served: dict[Priority, float] = {}
+    starts: list[str] = []
+    for _ in range(400):
+        decision = plan([online, offline], [domain(1)], shares, served)
+        served = dict(decision.served)
+        starts += tickets(decision.starts)
+    return starts.count("off") / len(starts)
+
+
+@pytest.mark.parametrize(("online_s", "offline_s"), [({}, {1: 100.0}), ({1: 100.0}, {}), ({}, {})])
+def test_a_share_is_kept_though_one_class_is_not_predicted(
+    online_s: dict[int, float], offline_s: dict[int, float]
+) -> None:
+    assert share_of_offline(online_s, offline_s, Shares(offline=0.2)) == pytest.approx(0.2, abs=0.02)
+
+
+def test_what_a_class_had_long_ago_is_no_debt() -> None:
+    waiting = lines(1, priority="online") + lines(1)
+    before: dict[Priority, float] = {"online": 0.0, "offline": 1e6}
+    served = plan(waiting, [domain(1)], Shares(offline=0.1), before).served
+    assert sum(served.values()) == pytest.approx(SHARES_OVER)
+
+
+def test_a_request_that_can_never_start_takes_nothing_from_the_other_class() -> None:
+    waiting = lines(1, priority="online") + lines(9, late=BYPASS_LIMIT)
+    decision = plan(waiting, [domain(8)], Shares(offline=0.1))
+    assert len(decision.starts) == 1
+    assert decision.served == {"online": 0.0, "offline": 0.0}
 
 
 def test_offline_never_holds_the_workers_that_are_online_s() -> None:
