@@ -127,9 +127,12 @@ class _Table:
                 pass
 
     def remembered(self) -> dict[Priority, float]:
-        """What each class has been served, no more of it than the workers do in `SHARES_OVER` videos."""
-        total, most = sum(self.served.values()), SHARES_OVER * self._usual * sum(room.workers for room in self._rooms)
-        return {priority: amount * min(1.0, most / total) if total else 0.0 for priority, amount in self.served.items()}
+        """What each class has been served; one that is ahead is so by no more than `SHARES_OVER` videos make up for."""
+        most = SHARES_OVER * self._usual * sum(room.workers for room in self._rooms)
+        online, offline, share = self.served["online"], self.served["offline"], self._shares.offline
+        fair = share * (online + offline)
+        kept = min(max(offline, fair - (1 - share) * most), fair + share * most)
+        return {"online": online + offline - kept, "offline": kept}
 
     def reason(self) -> str:
         """One sentence on what is left in the queue."""

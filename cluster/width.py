@@ -70,9 +70,10 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
         chosen, reason = _for_latency(fitting, goal.latency_s)
     else:
         chosen, reason = _for_throughput(fitting, capacity.workers, goal.videos_left)
-    for which, apart in (("narrower", min(rejected, default=chosen.width)), ("wider", max(rejected, default=0))):
-        if apart < chosen.width if which == "narrower" else apart > chosen.width:
-            reason += f"; {which} ones do not fit in memory"
+    if any(width < chosen.width for width in rejected):
+        reason += "; narrower ones do not fit in memory"
+    if any(width > chosen.width for width in rejected):
+        reason += "; wider ones do not fit in memory"
     others = {cost.width: _why_not(cost, chosen, goal) for cost in fitting if cost.width != chosen.width}
     seconds = {cost.width: cost.seconds for cost in fitting}
     return WidthDecision(
