@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from tests.tiny_model import save_tiny_model
+
+# So small a model's threads spend their time in waiting for each other, most of all beside other processes.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

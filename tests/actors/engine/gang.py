@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from actors.engine import Engine, RunOptions, SnapshotPart, VideoRequest, join_parts
+from tests.actors.engine.ranks import run_ranks
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class Case:
 
 def run_gangs(model: Path, cases: list[Case], folder: Path, processes: int = 4) -> dict[str, dict[str, object]]:
     """Run each case on a group of its width; returns what rank 0 and the others of each gave."""
-    context = mp.spawn(_rank, (processes, str(model), cases, str(folder)), nprocs=processes, join=False)
-    while not context.join(timeout=120):
-        pass
+    run_ranks(_rank, (processes, str(model), cases, str(folder)), processes)
     return {case.name: torch.load(folder / f"{case.name}.pt", weights_only=False) for case in cases}
 
 

@@ -14,8 +14,6 @@ from cluster.shape import Shape
 from pipelines.gpus import find_gpu
 from tests.tiny_open_sora import save_tiny_open_sora, save_tiny_open_sora_plan
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize(

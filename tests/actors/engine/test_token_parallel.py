@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import TokenParallel
 from cluster.errors import ConfigError, RequestError
 from cluster.forecast import CollectiveCount
+from tests.actors.engine.ranks import run_ranks
 
 LATENTS = torch.arange(2 * 3 * 4 * 6.0).reshape(1, 2, 3, 4, 6)
 GRID = PatchGrid.over(LATENTS, (1, 2, 2))
@@ -53,9 +53,7 @@ def exchange(parallel: TokenParallel, text: int) -> tuple[CollectiveCount, Colle
 @pytest.fixture(scope="module")
 def counts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exchange")
-    context = mp.spawn(rank_of_gangs, (4, str(folder)), nprocs=4, join=False)
-    while not context.join(timeout=60):
-        pass
+    run_ranks(rank_of_gangs, (4, str(folder)), 4)
     return torch.load(folder / "counts.pt", weights_only=False)
 
 

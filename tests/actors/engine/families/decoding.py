@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan
 
 from actors.engine.families.cogvideox import CogVideoX
 from actors.engine.families.family import Family
 from actors.engine.families.wan import Wan
 from actors.engine.peers import Peers, Pending
+from tests.actors.engine.ranks import run_ranks
 
 TIME_LAYERS = {"cogvideox": 22, "wan": 24}
 """Convolutions over time in a decoder."""
@@ -120,7 +120,7 @@ def in_threads(name: str, latent_frames: int, width: int) -> tuple[list[np.ndarr
 def in_processes(cases: list[tuple[str, int, int]], folder: Path) -> dict[tuple[str, int, int], np.ndarray]:
     """What rank 0 gets over gloo, by (name, latent frames, width)."""
     processes = max(width for _, _, width in cases)
-    mp.spawn(_rank, (processes, cases, str(folder)), nprocs=processes)
+    run_ranks(_rank, (processes, cases, str(folder)), processes)
     return torch.load(folder / "frames.pt", weights_only=False)
 
 

@@ -17,9 +17,6 @@ CHUNKS = {
 CASES = [(name, latent_frames) for name, chunks in CHUNKS.items() for latent_frames in chunks]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @cache
 def alone(name: str, latent_frames: int) -> np.ndarray:
     return decode(model(name), latent_frames, Peers())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cluster.forecast import CollectiveCount
+from tests.actors.engine.ranks import run_ranks
 
 Case = tuple[str, str, int]
 """A model, a schedule and a width."""
@@ -32,9 +32,7 @@ def run_gangs(
 ) -> dict[Case, Run]:
     """Run every case on processes over gloo; every rank of a gang must end with the same latents."""
     processes = max(width for _, _, width in cases)
-    context = mp.spawn(_rank, (processes, tuple(cases), run, str(folder)), nprocs=processes, join=False)
-    while not context.join(timeout=120):
-        pass
+    run_ranks(_rank, (processes, tuple(cases), run, str(folder)), processes)
     return torch.load(folder / "runs.pt", weights_only=False)
 
 
