@@ -206,12 +206,20 @@ class ModelNumbers:
     def _patch_edge(self) -> int:
         return self.patch_size * self.vae.scale
 
-    def _check_frames(self, frames: int) -> None:
+    @property
+    def frame_range(self) -> str | None:
+        """The numbers of frames that it makes, spelt out; None for `num_frames` only."""
         if self.max_frames is None:
-            if frames != self.num_frames:
-                raise RequestError(f"num_frames is {frames}; the model makes videos of {self.num_frames} frames")
-            return
+            return None
         group, lone = self.vae.frame_group, self.vae.lone_frames
-        if (frames - lone) % group or not (lone or group) <= frames <= self.max_frames:
-            ways = f"{lone or group} to {self.max_frames}, in {group}s" + (" after the first" if lone else "")
+        return f"{lone or group} to {self.max_frames}, in {group}s" + (" after the first" if lone else "")
+
+    def _check_frames(self, frames: int) -> None:
+        group, lone = self.vae.frame_group, self.vae.lone_frames
+        if self.max_frames is None:
+            makes = frames == self.num_frames
+        else:
+            makes = not (frames - lone) % group and (lone or group) <= frames <= self.max_frames
+        if not makes:
+            ways = self.frame_range or f"videos of {self.num_frames} frames"
             raise RequestError(f"num_frames is {frames}; the model makes {ways}")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from cluster.calibration import Calibration
 from cluster.cost import Cost, predict
 from cluster.errors import RequestError
+from cluster.pab import PabConfig
+from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.workload import Workload
 
@@ -132,13 +134,26 @@ def _why_not(cost: Cost, chosen: Cost, goal: Goal) -> str:
 
 def _refusal(workload: Workload, capacity: Capacity, least: Cost, legal: list[int]) -> str:
     """`least` is of the width that needs the least memory: where the decoding is shared out, not always the widest."""
-    ways = [text for text in (_smaller(workload, capacity, legal[-1]), _shorter(workload, capacity, legal[-1])) if text]
-    out = " or ".join(ways) or "nothing of this shape does"
+    found = (
+        _uncached(workload, capacity, least.width),
+        _smaller(workload, capacity, legal[-1]),
+        _shorter(workload, capacity, legal[-1]),
+    )
+    out = " or ".join(text for text in found if text) or "nothing of this shape does"
     why = "the widest there is" if least.width == legal[-1] else "which of all widths needs the least"
     return (
         f"{workload.shape} needs {_gb(least.peak_bytes)} a GPU on a gang of {least.width}, {why}, "
         f"and {_gb(capacity.usable_bytes)} can be used; what would fit: {out}"
     )
+
+
+def _uncached(workload: Workload, capacity: Capacity, width: int) -> str:
+    """The same video without PAB's cache, if only that is too much."""
+    cache = workload.forecast(width).cache_bytes
+    off = replace(workload, schedule=BroadcastSchedule.build(PabConfig(), workload.schedule.timesteps))
+    if not cache or off.peak_bytes(width) > capacity.usable_bytes:
+        return ""
+    return f"pab=off or a pab.cache_budget_gb (PAB's cache is {_gb(cache)} of it)"
 
 
 def _smaller(workload: Workload, capacity: Capacity, width: int) -> str:

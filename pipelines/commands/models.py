@@ -55,6 +55,7 @@ def _numbers(numbers: ModelNumbers) -> dict[str, Any]:
             "multiple_of": numbers.edge_multiple,
         },
         "num_frames": numbers.num_frames,
+        "frame_range": numbers.frame_range,
     }
 
 
@@ -64,7 +65,7 @@ def _spell(entry: dict[str, Any]) -> str:
         head += f"\n  problem     {entry['problem']}"
     if not entry["widths"]:
         return head
-    sizes, widths = entry["sizes"], entry["widths"]
+    sizes, widths, frames = entry["sizes"], entry["widths"], entry["frame_range"] or ""
     return (
         f"{head}\n"
         f"  attention   {', '.join(entry['kinds'])}\n"
@@ -72,5 +73,5 @@ def _spell(entry: dict[str, Any]) -> str:
         f"  pab         {entry['pab'] or 'none of its own'}\n"
         f"  sizes       {sizes['min_edge']} to {sizes['max_edge']} pixels an edge, in {sizes['multiple_of']}s; "
         f"trained for {sizes['native_edge']}\n"
-        f"  frames      {entry['num_frames']}"
+        f"  frames      {entry['num_frames']}{frames and f'; it makes {frames}'}"
     )

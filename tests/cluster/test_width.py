@@ -99,6 +99,18 @@ def test_where_wider_gangs_need_more_the_advice_is_what_any_width_holds():
     assert decision.reason.endswith("; wider ones do not fit in memory")
 
 
+def test_where_only_the_cache_is_too_much_the_way_out_is_to_do_without():
+    few = work(720, 1280, 102)
+    pab = PabConfig(spatial=2, temporal=4, cross=6, window=(0.1, 0.9))
+    cached = dataclasses.replace(few, schedule=BroadcastSchedule.build(pab, few.schedule.timesteps))
+    between = Capacity(workers=1, memory_bytes=(few.peak_bytes(1) + cached.peak_bytes(1)) // 2 * 100 // 92)
+    with pytest.raises(RequestError) as refused:
+        choose(cached, Goal(), between)
+    cache = f"{cached.forecast(1).cache_bytes / 1e9:.1f} GB"
+    assert f"what would fit: pab=off or a pab.cache_budget_gb (PAB's cache is {cache} of it) or " in str(refused.value)
+    assert choose(few, Goal(), between).width == 1
+
+
 def test_a_refusal_of_a_thousand_steps_takes_no_longer_than_one_of_thirty():
     pab = PabConfig(spatial=2, temporal=4, cross=6, window=(0.1, 0.9))
     schedule = BroadcastSchedule.build(pab, [1000.0 - step for step in range(1000)])

@@ -178,3 +178,11 @@ def test_every_model_names_a_preset_that_broadcasts_something_in_its_own_timeste
 def test_pndm_evaluates_open_sora_plan_nine_times_more_than_it_has_steps() -> None:
     model = known_models()["open-sora-plan-1.1"]
     assert len(model_timesteps(model, 150, Shape(height=512, width=512, num_frames=65))) == 159
+
+
+@pytest.mark.parametrize(
+    ("model", "frames"),
+    [("latte-1", None), ("open-sora-1.2", "17 to 408, in 17s"), ("wan-2.1-1.3b", "1 to 81, in 4s after the first")],
+)
+def test_the_numbers_of_frames_are_told(model: str, frames: str | None) -> None:
+    assert model_numbers(model).frame_range == frames
