@@ -185,4 +185,4 @@ def test_pndm_evaluates_open_sora_plan_nine_times_more_than_it_has_steps() -> No
     [("latte-1", None), ("open-sora-1.2", "17 to 408, in 17s"), ("wan-2.1-1.3b", "1 to 81, in 4s after the first")],
 )
 def test_the_numbers_of_frames_are_told(model: str, frames: str | None) -> None:
-    assert model_numbers(model).frame_range == frames
+    assert model_numbers(known_models()[model]).frame_range == frames
