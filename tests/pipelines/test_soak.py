@@ -13,7 +13,7 @@ import pytest
 from pipelines.places import ROOT
 from tests.pipelines.soak import KINDS, draw_faults
 
-VIDEOS, KILLS, SEED = 16, 8, 1
+VIDEOS, KILLS, SEED = 8, 5, 1
 
 
 @pytest.mark.slow

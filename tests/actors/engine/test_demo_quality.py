@@ -47,7 +47,8 @@ def test_no_training_scene_holds_a_held_out_combination():
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_held_out_prompts_come_out_right_and_pab_keeps_them_so(demo_model):
-    rows = {row.name: row for row in measure(Engine.load(str(demo_model)), PABS, Settings(num_prompts=40, steps=30))}
+    """A few of them; `pabcast bench quality` makes as many as one likes, 64 for the README's table."""
+    rows = {row.name: row for row in measure(Engine.load(str(demo_model)), PABS, Settings(num_prompts=12, steps=30))}
     off, pab246 = rows["off"], rows["pab246"]
     assert off.colour >= 0.90
     assert off.direction >= 0.85
