@@ -1,55 +1,74 @@
-"""The bundled model through the commands, in float32: against diffusers, across gangs, and against the forecast."""
+"""The bundled model in float32: against diffusers, across gangs, against the forecast, and through the commands."""
 
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from actors.engine import RunOptions, VideoRequest
+from cluster.pab import PabConfig
+from pipelines.app import app
+from tests.actors.engine.gang import Case, run_gangs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PROMPT = "an orange square moving down over a navy background"
-PAB236 = "spatial=2,temporal=3,cross=6,timesteps=100:800"
-STEPS = 30
+WINDOW = (100.0, 800.0)
+PABS = {
+    "off": PabConfig(),
+    "pab246": PabConfig(spatial=2, temporal=4, cross=6, timesteps=WINDOW),
+    "pab579": PabConfig(spatial=5, temporal=7, cross=9, timesteps=WINDOW),
+}
+PAB236 = PabConfig(spatial=2, temporal=3, cross=6, timesteps=WINDOW)
+STEPS, SEED, SCALE = 12, 5, 4.0
+WIDTHS = (2, 3, 4)
+FLAGS = ("--size", "96x64", "--steps", STEPS, "--guidance", SCALE)
 
 
-@dataclass(frozen=True)
-class Made:
-    """What `generate` left and said."""
-
-    latents: np.ndarray
-    said: dict[str, object]
+def request(pab: PabConfig) -> VideoRequest:
+    return VideoRequest(
+        prompt=PROMPT,
+        seed=SEED,
+        height=64,
+        width=96,
+        num_frames=16,
+        steps=STEPS,
+        guidance_scale=SCALE,
+        model="demo",
+        model_revision="bundled",
+        pab=pab,
+    )
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
-
-    @cache
-    def generate(pab: str, gang: int, *flags: str) -> Made:
-        file = folder / f"{len(list(folder.iterdir()))}.safetensors"
-        said = run_json(
-            "generate", PROMPT, "--size", "96x64", "--steps", STEPS, "--seed", 5, "--guidance", 4.0, "--pab", pab,
-            "--gang", gang, "--out", file.with_suffix(".mp4"), "--save-latents", file, *flags,
-        )  # fmt: skip
-        return Made(latents=load_file(file)["latents"], said=said)
-
-    return generate
+def made(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What gangs make, by PAB and width, and one worker with other PABs and its guidance in two passes."""
+    options = RunOptions(return_latents=True)
+    cases = [
+        Case(f"{name}-{width}", width, request(pab), options) for name, pab in PABS.items() for width in (1, *WIDTHS)
+    ]
+    cases.append(Case("pab236-1", 1, request(PAB236), options))
+    cases.append(Case("ones-1", 1, request(PabConfig(timesteps=WINDOW)), options))
+    cases.append(Case("two-pass-1", 1, request(PABS["pab246"]), RunOptions(return_latents=True, guidance="two_pass")))
+    return run_gangs(demo_model, cases, tmp_path_factory.mktemp("gangs"))
 
 
-def run_json(*words: object) -> dict[str, object]:
-    script = Path(sys.executable).with_name("pabcast")
-    command = [str(script), *(str(word) for word in words), "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+def predicted(pab: str, gang: int) -> dict[str, Any]:
+    """What `pabcast schedule` says."""
+    words = ["schedule", *(str(flag) for flag in FLAGS), "--pab", pab, "--gang", str(gang), "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    said: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return said
 
 
 def diffusers_latents(folder: Path, *, pab236: bool) -> np.ndarray:
@@ -72,43 +91,57 @@ def diffusers_latents(folder: Path, *, pab236: bool) -> np.ndarray:
     video = pipeline(
         PROMPT,
         num_inference_steps=STEPS,
-        guidance_scale=4.0,
+        guidance_scale=SCALE,
         height=64,
         width=96,
-        generator=torch.Generator("cpu").manual_seed(5),
+        generator=torch.Generator("cpu").manual_seed(SEED),
         output_type="latent",
     )
     return video.frames.numpy()
 
 
-@pytest.mark.parametrize(("pab", "pab236"), [("off", False), (PAB236, True)])
-def test_one_worker_equals_diffusers(make, demo_model, pab, pab236):
-    ours, theirs = make(pab, 1).latents, diffusers_latents(demo_model, pab236=pab236)
+@pytest.mark.parametrize("pab", ["off", "pab236"])
+def test_one_worker_equals_diffusers(made, demo_model, pab):
+    ours, theirs = made[f"{pab}-1"]["latents"], diffusers_latents(demo_model, pab236=pab == "pab236")
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() <= 1e-4 * theirs.std()
 
 
-def test_pab_changes_the_video(make):
-    off, pab = make("off", 1).latents, make(PAB236, 1).latents
+def test_pab_changes_the_video(made):
+    off, pab = made["off-1"]["latents"], made["pab236-1"]["latents"]
     assert np.abs(off - pab).max() > 1e-2 * off.std()
 
 
-@pytest.mark.parametrize(("pab", "gang"), [("off", 2), ("pab246", 3), ("pab246", 4), ("pab579", 2)])
-def test_a_gang_equals_one_worker_and_sends_what_was_forecast(make, pab, gang):
-    alone, made = make(pab, 1), make(pab, gang)
-    assert np.abs(made.latents - alone.latents).max() <= 1e-4 * alone.latents.std()
-    words = ("--size", "96x64", "--steps", STEPS, "--guidance", 4.0, "--pab", pab, "--gang", gang)
-    predicted = run_json("schedule", *words)
-    assert made.said["collectives"] == predicted["collectives"]
-    assert made.said["computed"] == predicted["computed"]
-    assert made.said["cache_bytes"] == predicted["cache_bytes"]
+@pytest.mark.parametrize("gang", WIDTHS)
+@pytest.mark.parametrize("pab", PABS)
+def test_a_gang_equals_one_worker_and_sends_what_schedule_says(made, pab, gang):
+    alone, gangs = made[f"{pab}-1"]["latents"], made[f"{pab}-{gang}"]
+    assert np.abs(gangs["latents"] - alone).max() <= 1e-4 * alone.std()
+    said, report = predicted(pab, gang), gangs["report"]
+    for name in ("all_to_all", "all_gather", "swaps"):
+        assert asdict(getattr(report, name)) == said["collectives"][name]
+    assert report.computed == said["computed"]
+    assert report.cache_peak_bytes == said["cache_bytes"]
 
 
-def test_range_one_is_bit_identical_to_off(make):
-    one = make("spatial=1,temporal=1,cross=1,timesteps=100:800", 1)
-    assert np.array_equal(one.latents, make("off", 1).latents)
+def test_range_one_is_bit_identical_to_off(made):
+    assert np.array_equal(made["ones-1"]["latents"], made["off-1"]["latents"])
 
 
-def test_two_passes_equal_batched_guidance(make):
-    passes, batched = make("pab246", 1, "--guidance-passes", "two_pass"), make("pab246", 1)
-    assert np.abs(passes.latents - batched.latents).max() <= 1e-4 * batched.latents.std()
+def test_two_passes_equal_batched_guidance(made):
+    batched = made["pab246-1"]["latents"]
+    assert np.abs(made["two-pass-1"]["latents"] - batched).max() <= 1e-4 * batched.std()
+
+
+def test_generate_makes_what_the_engine_makes_and_sends_what_schedule_says(made, tmp_path):
+    file = tmp_path / "latents.safetensors"
+    words = ["generate", PROMPT, *FLAGS, "--seed", SEED, "--pab", "pab246", "--gang", 2, "--json"]
+    command = [Path(sys.executable).with_name("pabcast"), *words, "--out", tmp_path / "a.mp4", "--save-latents", file]
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    latents, alone = load_file(file)["latents"], made["pab246-1"]["latents"]
+    assert np.abs(latents - alone).max() <= 1e-4 * alone.std()
+    told, said = json.loads(result.stdout.splitlines()[-1]), predicted("pab246", 2)
+    assert {key: told[key] for key in ("collectives", "computed", "cache_bytes")} == {
+        key: said[key] for key in ("collectives", "computed", "cache_bytes")
+    }
