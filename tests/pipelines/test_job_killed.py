@@ -132,11 +132,10 @@ def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path: Path) -> None:
     process = start(steps=100)
     wait_for_commits(tmp_path, 1, process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - begun < 40
@@ -175,10 +174,6 @@ def test_a_job_whose_ray_dies_says_so_and_keeps_what_is_made(
     assert "Traceback" not in err
     assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) > 0
     assert left_of(process.pid) == []
-    again = start(steps=100)
-    out, err = again.communicate(timeout=200)
-    assert again.returncode == 0, err
-    assert json.loads(out.splitlines()[-1])["rows"] == ROWS
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
