@@ -142,7 +142,8 @@ def test_what_fits_nowhere_is_refused_with_frames_that_the_model_makes():
     gpu = GpuSpec(id="small", bf16_tflops=100, fp32_tflops=50, memory_gb=25, memory_gb_s=1000, link_gb_s=30)
     with pytest.raises(RequestError, match=r"what would fit: ") as refused:
         choose_width(work("cogvideox"), small, assume(gpu, 2), Goal())
-    smaller, shorter = str(refused.value).partition("what would fit: ")[2].split(" or ")
+    *uncached, smaller, shorter = str(refused.value).partition("what would fit: ")[2].split(" or ")
+    assert uncached[0] == "pab=off"
     assert smaller.endswith("with 49 frames")
     frames = int(shorter.split()[0])
     assert frames < 49
