@@ -50,10 +50,7 @@ def test_the_bundled_models_sizes_are_measured_and_kept(tmp_path: Path) -> None:
     ("words", "variants"),
     [
         (["--model=latte-1", "--size=64x64"], ["off", "pab", "diffusers-off", "diffusers-pab"]),
-        (["--model=cogvideox-2b", "--size=64x64", "--frames=9"], ["off", "pab", "diffusers-off", "diffusers-pab"]),
         (["--model=wan-2.1-1.3b", "--size=64x64", "--frames=5"], ["off", "pab", "diffusers-off"]),
-        (["--model=open-sora-1.2", "--size=144x144", "--frames=17"], ["off", "pab"]),
-        (["--model=open-sora-plan-1.1", "--size=64x64"], ["off", "pab"]),
     ],
 )
 def test_models_are_measured_from_their_numbers(words: list[str], variants: list[str]) -> None:

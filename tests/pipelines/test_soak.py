@@ -13,7 +13,7 @@ import pytest
 from pipelines.places import ROOT
 from tests.pipelines.soak import KINDS, draw_faults
 
-VIDEOS, KILLS, SEED = 8, 5, 1
+VIDEOS, KILLS, SEED, STEPS = 8, 5, 1, 100
 
 
 @pytest.mark.slow
@@ -21,7 +21,8 @@ VIDEOS, KILLS, SEED = 8, 5, 1
 def test_a_job_under_fire_makes_every_video_once_to_the_bit_and_leaves_nothing(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "tests.pipelines.soak", f"--videos={VIDEOS}", f"--kills={KILLS}", f"--seed={SEED}"]
+    flags = [f"--videos={VIDEOS}", f"--kills={KILLS}", f"--seed={SEED}", f"--steps={STEPS}"]
+    command = [sys.executable, "-m", "tests.pipelines.soak", *flags]
     said = subprocess.run([*command, str(tiny_model), str(tmp_path / "soak")], cwd=ROOT, capture_output=True, text=True)
     report = json.loads(said.stdout.splitlines()[-1])
     assert report["good"], f"{report}\n{said.stderr}"
