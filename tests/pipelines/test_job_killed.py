@@ -132,10 +132,11 @@ def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path: Path, number: signal.Signals) -> None:
     process = start(steps=100)
     wait_for_commits(tmp_path, 1, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     begun = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - begun < 40

@@ -12,6 +12,4 @@ _IMPORTED_ONCE = ["torch.distributed", "actors.engine.engine"]
 def run_ranks(rank: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
     """Run `rank(number, *arguments)` in so many processes; the first that fails ends them all and is raised."""
     multiprocessing.set_forkserver_preload(_IMPORTED_ONCE)
-    context = mp.start_processes(rank, arguments, nprocs=processes, join=False, start_method="forkserver")
-    while not context.join(timeout=120):
-        pass
+    mp.start_processes(rank, arguments, nprocs=processes, start_method="forkserver")
