@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from actors.compile_cache import keep_compiled
 from actors.order import FINISHED, Order, RankAnswer
 from actors.seat import Seat
 from actors.spec import PoolSpec
@@ -81,8 +82,7 @@ class Worker:
     def load(self) -> str:
         """Load the model; return what prevents it, in one sentence, or an empty string."""
         os.environ.setdefault("TQDM_DISABLE", "1")
-        if self._spec.compile_cache:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = self._spec.compile_cache
+        keep_compiled(self._spec.compile_cache)
         import torch
 
         from actors.engine import Engine

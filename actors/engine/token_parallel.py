@@ -8,8 +8,8 @@ h and w latent height and width.
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 
+from actors.engine.attention import attend
 from actors.engine.collectives import Collectives
 from actors.engine.patches import PatchGrid
 from actors.engine.sequence import spans
@@ -100,10 +100,7 @@ class TokenParallel:
     def attend(self, q_BmHE: torch.Tensor, k_BmHE: torch.Tensor, v_BmHE: torch.Tensor) -> torch.Tensor:
         """Attention of every token to every token, (B, m, H, E), before the out-projection."""
         q_BMgE, k_BMgE, v_BMgE = self.to_heads(q_BmHE, k_BmHE, v_BmHE)
-        output_BgME = scaled_dot_product_attention(
-            q_BMgE.transpose(1, 2), k_BMgE.transpose(1, 2), v_BMgE.transpose(1, 2)
-        )
-        return self.to_tokens(output_BgME.transpose(1, 2))
+        return self.to_tokens(attend(q_BMgE, k_BMgE, v_BMgE))
 
     def to_heads(self, *parts_BmHE: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All tokens of this rank's heads: each (B, m, H, E) -> (B, M, g, E), in one exchange."""

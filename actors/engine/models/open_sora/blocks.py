@@ -12,6 +12,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from actors.engine.attention import attend
 from actors.engine.frame_attention import attend_frames
 from actors.engine.models.open_sora.embeddings import Mlp, Rotation
 from cluster.pab import Kind
@@ -141,9 +142,8 @@ class SpatialBlock(Block):
     def attend(self, x_BTSD: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Each frame alone; frames are not turned."""
         frames = x_BTSD.shape[:2]
-        q_NHSE, k_NHSE, v_NHSE = (x_BTSHE.flatten(0, 1).transpose(1, 2) for x_BTSHE in self.attn.read(x_BTSD))
-        output_NHSE = scaled_dot_product_attention(q_NHSE, k_NHSE, v_NHSE)
-        return self.attn.write(output_NHSE.transpose(1, 2).unflatten(0, frames))
+        q_NSHE, k_NSHE, v_NSHE = (x_BTSHE.flatten(0, 1) for x_BTSHE in self.attn.read(x_BTSD))
+        return self.attn.write(attend(q_NSHE, k_NSHE, v_NSHE).unflatten(0, frames))
 
 
 class TemporalBlock(Block):

@@ -1,0 +1,41 @@
+"""Two ranks on one GPU, by gloo with CUDA tensors, against one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.engine import Engine, RunOptions, VideoRequest
+from cluster.pab import PabConfig
+from tests.actors.engine.gang import Case, run_gangs
+from tests.tiny_joint_models import save_tiny_wan
+
+PAB = PabConfig(spatial=2, temporal=4, cross=6, timesteps=(100, 800))
+OPTIONS = RunOptions(return_latents=True)
+
+
+def request(height: int, width: int, frames: int) -> VideoRequest:
+    return VideoRequest(
+        prompt="a red circle moving left over a black background",
+        seed=7,
+        height=height,
+        width=width,
+        num_frames=frames,
+        steps=20,
+        guidance_scale=4.0,
+        model="demo",
+        model_revision="test",
+        pab=PAB,
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", ["latte", "wan"])
+def test_two_ranks_on_one_gpu_make_what_one_makes(family: str, demo_model: Path, tmp_path: Path) -> None:
+    model = demo_model if family == "latte" else save_tiny_wan(tmp_path / "wan")
+    asked = request(64, 96, 16) if family == "latte" else request(32, 48, 9)
+    case = Case("two", 2, asked, OPTIONS)
+    found = run_gangs(model, [case], tmp_path, processes=2, device="cuda", dtype="bfloat16")["two"]["latents"]
+    alone = Engine.load(str(model), device="cuda", dtype="bfloat16").generate(asked, options=OPTIONS).latents
+    assert np.linalg.norm(found - alone) <= 2e-2 * np.linalg.norm(alone)
+    assert np.isfinite(alone).all()
