@@ -77,10 +77,9 @@ class CausalDecoder:
         """Weights of its convolutions."""
         return sum(weights for weights, _ in self._convolutions(1, 1))
 
-    def peak_elements(self, latent_pixels: int, latent_frames: int, *, shared: bool = False) -> int:
+    def peak_elements(self, latent_pixels: int, latent_frames: int) -> int:
         """Elements alive at the widest moment: `WIDEST` tensors of the frames that a call makes, what the convolutions
-        keep for the next call, and all finished frames. In a gang, what they keep is also on its way to and from
-        another rank.
+        keep for the next call, and all finished frames. In a gang, rank 0 has what they keep from another rank.
 
         A call takes one latent frame (Wan), or two, the first three (CogVideoX).
         """
@@ -88,7 +87,6 @@ class CausalDecoder:
         stages = list(self._stages(latent_pixels, latent_frames))
         kept = sum(stage.pixels * (stage.before + (2 * self.blocks - 1) * stage.channels) for stage in stages)
         widest = WIDEST * self.channels[min(1, len(self.channels) - 1)] * at_once
-        kept *= 3 if shared else 1
         return stages[-1].pixels * widest + CACHED_FRAMES * kept + 3 * stages[-1].places
 
     def _stages(self, latent_pixels: int, latent_frames: int) -> Iterator[Stage]:

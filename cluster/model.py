@@ -172,15 +172,15 @@ class ModelNumbers:
         return max(0, self.rows(shape, width) - self.joined_text)
 
     def legal_widths(self, shape: Shape | None = None) -> tuple[int, ...]:
-        """How many ranks may share out the tokens of `shape` (of the smallest one if None).
+        """How many ranks may share out the tokens of `shape` (of the one it was trained for if None).
 
         Every rank holds a frame and a patch, or with joint attention as many heads as the others and a token.
         """
-        smallest = shape or Shape(height=self.min_edge, width=self.min_edge, num_frames=self.num_frames)
+        shape = shape or Shape(height=self.native_edge, width=self.native_edge, num_frames=self.num_frames)
         if self.joint:
-            widths = range(1, min(self.num_heads, self.sequence(smallest)) + 1)
+            widths = range(1, min(self.num_heads, self.sequence(shape)) + 1)
             return tuple(width for width in widths if self.num_heads % width == 0)
-        return tuple(range(1, min(self.latent_frames(smallest), self.num_patches(smallest)) + 1))
+        return tuple(range(1, min(self.latent_frames(shape), self.num_patches(shape)) + 1))
 
     def gang_widths(
         self, shape: Shape | None = None, branches: int = 2, guidance: Guidance = "batched"

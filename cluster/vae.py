@@ -103,15 +103,15 @@ class VaeNumbers:
             before = channels
         return 2 * (total + 9 * before * 3 * pixels)
 
-    def peak_elements(self, latent_pixels: int, latent_frames: int, *, shared: bool = False) -> int:
-        """Elements that are alive at the widest moment of decoding latent frames of so many pixels, maybe in a gang.
+    def peak_elements(self, latent_pixels: int, latent_frames: int) -> int:
+        """Elements that are alive at the widest moment of decoding latent frames of so many pixels.
 
         Four tensors of the second stage's channels after the last doubling, of `frames_at_once` frames: measured on
         `AutoencoderKL`, 8 frames of 256x256 to 1536x1024 held 3.5 to 4.2 of them
         (infra/benchmarks/h200-latte-1-memory.json).
         """
         if self.causal:
-            return self.causal.peak_elements(latent_pixels, latent_frames, shared=shared)
+            return self.causal.peak_elements(latent_pixels, latent_frames)
         pixels = self.scale**2 * latent_pixels
         at_once = min(self.frames_at_once, self._images(latent_frames))
         return at_once * 4 * self.channels[min(1, len(self.channels) - 1)] * pixels

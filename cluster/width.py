@@ -67,15 +67,13 @@ def choose_width(workload: Workload, capacity: Capacity, calibration: Calibratio
     }
     fitting = [cost for width, cost in costs.items() if width not in rejected]
     if not fitting:
-        raise RequestError(_refusal(workload, capacity, min(costs.values(), key=lambda cost: cost.peak_bytes), legal))
+        raise RequestError(_refusal(workload, capacity, costs[legal[-1]]))
     if goal.latency_s is not None:
         chosen, reason = _for_latency(fitting, goal.latency_s)
     else:
         chosen, reason = _for_throughput(fitting, capacity.workers, goal.videos_left)
     if any(width < chosen.width for width in rejected):
         reason += "; narrower ones do not fit in memory"
-    if any(width > chosen.width for width in rejected):
-        reason += "; wider ones do not fit in memory"
     others = {cost.width: _why_not(cost, chosen, goal) for cost in fitting if cost.width != chosen.width}
     seconds = {cost.width: cost.seconds for cost in fitting}
     return WidthDecision(
@@ -132,17 +130,13 @@ def _why_not(cost: Cost, chosen: Cost, goal: Goal) -> str:
     return f"takes {cost.gpu_seconds:.1f} GPU-seconds, {cost.gpu_seconds / chosen.gpu_seconds:.2f} times as many"
 
 
-def _refusal(workload: Workload, capacity: Capacity, least: Cost, legal: list[int]) -> str:
-    """`least` is of the width that needs the least memory: where the decoding is shared out, not always the widest."""
-    found = (
-        _uncached(workload, capacity, least.width),
-        _smaller(workload, capacity, legal[-1]),
-        _shorter(workload, capacity, legal[-1]),
-    )
-    out = " or ".join(text for text in found if text) or "nothing of this shape does"
-    why = "the widest there is" if least.width == legal[-1] else "which of all widths needs the least"
+def _refusal(workload: Workload, capacity: Capacity, widest: Cost) -> str:
+    """A wider gang needs no more memory a GPU: if the widest does not hold it, none does."""
+    ways = (_uncached, _smaller, _shorter)
+    found = [text for way in ways if (text := way(workload, capacity, widest.width))]
+    out = " or ".join(found) or "nothing of this shape does"
     return (
-        f"{workload.shape} needs {_gb(least.peak_bytes)} a GPU on a gang of {least.width}, {why}, "
+        f"{workload.shape} needs {_gb(widest.peak_bytes)} a GPU on a gang of {widest.width}, the widest there is, "
         f"and {_gb(capacity.usable_bytes)} can be used; what would fit: {out}"
     )
 

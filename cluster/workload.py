@@ -183,7 +183,7 @@ class Workload:
         rows = layout.branches * numbers.rows(self.shape, layout.sharers)
         exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and layout.sharers > 1 else 0
         denoise = rows * max(4 * numbers.hidden_size + 2 * numbers.mlp_width, exchanging)
-        decode = numbers.vae.peak_elements(self._latent_pixels, self.decoded_frames(width), shared=width > 1)
+        decode = numbers.vae.peak_elements(self._latent_pixels, self.decoded_frames(width))
         return weights + max(denoise * size + self.forecast(width).cache_bytes, decode * vae_size)
 
     @property

@@ -76,8 +76,9 @@ class GangConfig:
         widest = max(self.widths, default=1)
         if widest > workers:
             raise ConfigError(
-                f"a gang of {widest} is wider than the {workers} workers of a domain that a job may hold; "
-                f"ask for {widest} workers or more, or for gangs of {workers} or less"
+                f"a gang of {widest} is wider than a domain, of which a job may hold {workers} worker"
+                f"{'' if workers == 1 else 's'}; cluster.workers and cluster.domain_workers (or that of the entry "
+                f"that gpu= names) must be {widest} or more, or gangs {workers} or less"
             )
 
     def width_for(self, shape: Shape, numbers: ModelNumbers, branches: int = 2, guidance: Guidance = "batched") -> int:

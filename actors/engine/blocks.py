@@ -19,6 +19,12 @@ Outputs = dict[Kind, Kept]
 MOST_GRAPHS = 64
 """Graphs that one model's blocks may have; what would need more runs as it is written."""
 
+_INDUCTOR_OPTIONS: dict[str, Any] = {
+    # Look around among a kernel's settings for the fastest: norms of these models then run at the memory's rate.
+    # What is found is kept with what is compiled; torch before 2.13 looks again in each process nevertheless.
+    "coordinate_descent_tuning": True,
+}
+
 
 class Sites:
     """Where a block asks for the output of its site of a kind: it is broadcast, or computed and may be handed out."""
@@ -68,8 +74,7 @@ class Blocks:
         self._thread = threading.local()
         self._patterns: set[object] = set()
         if backend is not None:
-            # Among a kernel's settings inductor then looks around for the fastest: 4 % of Open-Sora 1.2's seconds.
-            options: dict[str, Any] | None = {"coordinate_descent_tuning": True} if backend == "inductor" else None
+            options = dict(_INDUCTOR_OPTIONS) if backend == "inductor" else None
             self._compiled = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend, options=options)
 
     @property

@@ -12,14 +12,16 @@ from cluster.forecast import CollectiveCount
 class Pending:
     """A tensor on its way; it stays alive until `wait` was called."""
 
-    def __init__(self, work: Any, x: torch.Tensor) -> None:
+    def __init__(self, work: Any, x: torch.Tensor, device: torch.device) -> None:
+        """`x` is what travels; on `device` it is wanted."""
         self._work = work
         self._x = x
+        self._device = device
 
     def wait(self) -> torch.Tensor:
-        """Return it once it is sent, or has come; on a GPU the device waits, not the caller."""
+        """Return it once it is sent, or has come; between GPUs the device waits, not the caller."""
         self._work.wait()
-        return self._x
+        return self._x.to(self._device)
 
 
 class Peers:
@@ -32,19 +34,22 @@ class Peers:
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         self._group = group
         self.rank, self.width = (0, 1) if group is None else (group.rank(), group.size())
+        self._by_host = group is not None and dist.get_backend(group) == "gloo"
+        """gloo sends from the host's memory only."""
         self.sent = CollectiveCount()
 
     def send(self, x: torch.Tensor, rank: int) -> Pending:
         """Begin to hand `x` to `rank`."""
         x = x.contiguous()
         self.sent = CollectiveCount(calls=self.sent.calls + 1, bytes=self.sent.bytes + x.nbytes)
-        return self._begin(dist.isend, x, rank)
+        return self._begin(dist.isend, x.cpu() if self._by_host else x, rank, x.device)
 
     def receive(self, shape: Sequence[int], like: torch.Tensor, rank: int) -> Pending:
         """Begin to take what `rank` sends: of `shape`, and of the type and on the device of `like`."""
-        return self._begin(dist.irecv, like.new_empty(tuple(shape)), rank)
+        x = like.new_empty(tuple(shape), device="cpu" if self._by_host else like.device)
+        return self._begin(dist.irecv, x, rank, like.device)
 
-    def _begin(self, operation: Any, x: torch.Tensor, rank: int) -> Pending:
+    def _begin(self, operation: Any, x: torch.Tensor, rank: int, device: torch.device) -> Pending:
         # A batch of one: torch warns of NCCL's order when an operation comes alone.
         (work,) = dist.batch_isend_irecv([dist.P2POp(operation, x, group=self._group, group_peer=rank)])
-        return Pending(work, x)
+        return Pending(work, x, device)

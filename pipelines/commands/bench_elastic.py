@@ -12,6 +12,7 @@ from cluster.errors import ConfigError
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.commands.video import ModelOption, PabOption
 from pipelines.given_paths import check_picture
+from pipelines.local_room import check_room
 from pipelines.progress import counting
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def elastic(
     cluster = {"workers": workers, "threads_per_worker": threads, "device": "cpu"}
     job = {"model": model, "pab": pab, "sampling": {"steps": steps}, "calibration": calibration, "cluster": cluster}
     mix = Mix.build(job, sizes, videos)
+    check_room(mix.config.cluster, str(mix.config.model.folder), "--workers")
     variants = variants_of(mix, mix.policy.calibration if calibration else mix.measure())
     tell(_spell_mix(mix, variants[-1]), as_json=as_json)
     with counting("videos", videos * len(variants) * rounds) as advance:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, RequestError
 from cluster.model import ModelNumbers
 from cluster.shape import Shape
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
+from pipelines.given_paths import check_writable
 from pipelines.gpus import find_gpu, save_calibration
 from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
@@ -55,16 +56,18 @@ def calibrate(
     Example: pabcast bench calibrate --out out/calibration.json
     """
     known, spec = known_model(model), find_gpu(gpu)
-    frames = _check_model(known, random_weights=random_weights).num_frames
-    measured = [_read_shape(text, frames) for text in shapes.split(",")]
-    checked = [_read_shape(text, frames) for text in checks.split(",") if text]
+    for option, number in (("--steps", steps), ("--threads", threads)):
+        if number < 1:
+            raise ConfigError(f"{option} is {number}; it must be 1 or more")
+    numbers = _check_model(known, random_weights=random_weights)
+    measured = _read_shapes("--shapes", shapes, numbers)
+    checked = _read_shapes("--checks", checks, numbers) if checks else []
     _check_processes(device, max((width for _, width in checked), default=1))
+    check_writable(out, "--out")
     from actors.engine.calibrate import calibrate as measure
     from actors.engine.calibrate import check
 
     engine = _engine(known, device, dtype, threads, random_weights=random_weights)
-    for shape, width in measured + checked:
-        _check_width(engine, shape, width)
     with counting("shapes", len(measured)) as advance:
         found = measure(engine, measured, spec, advance)
     save_calibration(found, out)
@@ -99,11 +102,20 @@ def _check_processes(device: str, width: int) -> None:
         )
 
 
-def _check_width(engine: "Engine", shape: Shape, width: int) -> None:
-    engine.card.numbers.check(shape)
-    legal = engine.card.numbers.gang_widths(shape)
-    if width not in legal:
-        raise ConfigError(f"a gang of {width} cannot share {shape}; its legal widths are {spell_widths(legal)}")
+def _read_shapes(option: str, text: str, numbers: ModelNumbers) -> list[tuple[Shape, int]]:
+    """Shapes that the model makes, each with a width that its gangs may have."""
+    found = [_read_shape(word, numbers.num_frames) for word in text.split(",")]
+    for shape, width in found:
+        try:
+            numbers.check(shape)
+        except RequestError as error:
+            raise ConfigError(f"{option}: {error}") from error
+        legal = numbers.gang_widths(shape)
+        if width not in legal:
+            raise ConfigError(
+                f"{option}: a gang of {width} cannot share {shape}; its legal widths are {spell_widths(legal)}"
+            )
+    return found
 
 
 def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_weights: bool) -> "Engine":

@@ -20,7 +20,7 @@ def plan(
     by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers. Seconds are
     of one video, GB sent and held of one video and one rank; GPU-hours are of all the row's videos.
 
-    Exit code 0: there is something to make; 3, as of `pabcast run`: no row can be made; 2: bad usage.
+    Exit code 0: the plan is of all that can be made; 3, as of `pabcast run`: no row can be made; 2: bad usage.
 
     Example: pabcast plan configs/plan.yaml gpu=h200 gang.width=auto gang.latency_s=12
     """
@@ -42,7 +42,11 @@ def _spell(made: JobPlan) -> str:
     lines.append("videos  shape            steps  width  seconds  GPU-hours  GB sent  GB held  why")
     lines += [_row(group) for group in made.groups]
     price = "" if made.dollars is None else f", ${made.dollars:,.2f}"
-    lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {spell_seconds(made.hours * 3600)} if all are always busy")
+    longest = max((group.decision.cost.seconds for group in made.groups), default=0.0)
+    least = f", but no less than the longest video, {spell_seconds(longest)}" if longest > made.hours * 3600 else ""
+    lines.append(
+        f"{made.gpu_hours:.3f} GPU-hours{price}; {spell_seconds(made.hours * 3600)} if all are always busy{least}"
+    )
     lines += [f"refused, {count} {'row' if count == 1 else 'rows'}: {reason}" for count, reason in made.refused]
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from cluster.schedule import BroadcastSchedule
 from cluster.shape import Shape
 from cluster.width import Capacity, Goal, WidthDecision, choose_width
 from cluster.workload import Workload
-from tests.cluster.numbers import OPEN_SORA, OPEN_SORA_SAMPLER, WAN_1_3B, WAN_SHAPE
+from tests.cluster.numbers import COGVIDEOX_5B, OPEN_SORA, OPEN_SORA_SAMPLER, WAN_1_3B
 
 H200 = GpuSpec(id="h200", bf16_tflops=989, fp32_tflops=67, memory_gb=141, memory_gb_s=4800, link_gb_s=450)
 EIGHT = Capacity(workers=8, memory_bytes=H200.memory_bytes)
@@ -80,23 +80,27 @@ def test_what_fits_nowhere_is_refused_in_a_second_with_the_arithmetic_and_what_w
     assert "with 1003 frames" in str(refused.value)
 
 
-def test_where_wider_gangs_need_more_the_advice_is_what_any_width_holds():
-    """Gangs that share a causal decoder out keep its chunks' edges on every rank."""
-    some = Capacity(workers=8, memory_bytes=24 * 10**9)
-    shape = dataclasses.replace(WAN_SHAPE, height=2048, width=2048)
-    huge = Workload(numbers=WAN_1_3B, shape=shape, schedule=BroadcastSchedule.build(PabConfig(), [900.0, 500.0]))
-    peaks = {width: huge.peak_bytes(width) for width in huge.gang_widths if width <= 8}
-    least = min(peaks, key=lambda width: peaks[width])
-    assert least < max(peaks)
-    with pytest.raises(RequestError, match=rf"on a gang of {least}, which of all widths needs the least") as refused:
-        choose(huge, Goal(), some)
-    size = str(refused.value).partition("what would fit: ")[2].partition(" with ")[0]
-    edges = {"width": int(size.split("x")[0]), "height": int(size.split("x")[1])}
-    fits = dataclasses.replace(huge, shape=dataclasses.replace(shape, **edges))
-    decision = choose(fits, Goal(latency_s=0.1), some)
-    assert decision.cost.peak_bytes <= some.usable_bytes
-    assert max(decision.rejected) > decision.width
-    assert decision.reason.endswith("; wider ones do not fit in memory")
+@pytest.mark.parametrize("numbers", [WAN_1_3B, COGVIDEOX_5B], ids=["wan", "cogvideox"])
+def test_a_gang_that_shares_a_causal_decoder_out_needs_no_more_than_a_narrower_one(numbers):
+    schedule = BroadcastSchedule.build(PabConfig(), [900.0, 500.0])
+    for edge in (480, 1024, 2048):
+        shape = Shape(height=edge, width=edge, num_frames=numbers.num_frames)
+        workload = Workload(numbers=numbers, shape=shape, schedule=schedule)
+        peaks = [workload.peak_bytes(width) for width in workload.gang_widths]
+        assert peaks == sorted(peaks, reverse=True)
+
+
+@pytest.mark.parametrize("latency_s", [15, 60, 120])
+def test_widths_of_a_joint_model_never_fall_as_the_resolution_grows(latency_s):
+    l40s = dataclasses.replace(H200, memory_gb=48)
+    some, widths = Capacity(workers=8, memory_bytes=l40s.memory_bytes), []
+    for size in ((480, 832), (608, 1072), (720, 1280), (960, 1280)):
+        shape = Shape(height=size[0], width=size[1], num_frames=81)
+        schedule = BroadcastSchedule.build(PabConfig(), [1000 - 20 * step for step in range(50)])
+        workload = Workload(numbers=WAN_1_3B, shape=shape, schedule=schedule)
+        widths.append(choose(workload, Goal(latency_s=latency_s), some).width)
+    assert widths == sorted(widths)
+    assert widths[-1] == 8
 
 
 def test_where_only_the_cache_is_too_much_the_way_out_is_to_do_without():

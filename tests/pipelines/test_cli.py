@@ -102,7 +102,7 @@ def test_bad_usage_is_one_sentence(pabcast: Any, arguments: list[str], sentence:
     [
         ("sampling.hieght=1", 2, "the nearest known one is sampling.height"),
         ("input.path=none.jsonl", 2, "input.path none.jsonl does not exist"),
-        ("gang.width=2", 2, "a gang of 2 is wider than the 1 workers of a domain that a job may hold"),
+        ("gang.width=2", 2, "a gang of 2 is wider than a domain, of which a job may hold 1 worker; cluster.workers"),
         ("output.uri=/proc/nowhere/out", 1, "/proc/nowhere"),
         ("output.uri=ftp://x/y", 2, "ftp:// is not supported"),
     ],

@@ -104,7 +104,7 @@ def test_the_resolved_config_loads_again(config_file: str, tmp_path: Path) -> No
         ("sampling.guidance_scale=.nan", "sampling.guidance_scale is nan; a number is wanted"),
         ("sampling=3", "sampling is 3; keys with values are wanted"),
         ("input=null", "input is nothing; keys with values are wanted"),
-        ("gang.width=2", "a gang of 2 is wider than the 1 workers of a domain that a job may hold"),
+        ("gang.width=2", "a gang of 2 is wider than a domain, of which a job may hold 1 worker; cluster.workers"),
         ("gang.width=0", "a gang's width is 0"),
         ("gang.latency_s=2", "gang.latency_s is 2 and gang.width is 1; use gang.width=auto"),
         ("gang.latency_s=-1", "gang.latency_s is -1; it must be more than 0"),

@@ -68,12 +68,19 @@ class Wan(Family):
         hooks = _hooks(vae.decoder, wavefront)
 
         def decode(chunk: int) -> torch.Tensor:
-            caches = {"feat_cache": [None] * len(hooks), "feat_idx": [0]}
+            caches = {"feat_cache": _Words([None] * len(hooks)), "feat_idx": [0]}
             pixels: torch.Tensor = vae.decoder(chunks[chunk], **caches, first_chunk=chunk == 0)
             return pixels
 
         height, columns = (edge * config.scale_factor_spatial for edge in latents_1CThw.shape[3:])
         return wavefront.run(decode, hooks, (height, columns)), 0
+
+
+class _Words(list[Any]):
+    """The library's cache, which keeps the words that are put into it and no frames."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(index, value if isinstance(value, str) else None)
 
 
 def _hooks(decoder: nn.Module, wavefront: Wavefront) -> dict[nn.Module, Hook]:

@@ -39,7 +39,8 @@ class Wavefront:
         self._peers = peers
         self._lengths = list(lengths)
         self._before_video = before_video
-        self._sending: dict[nn.Module, Pending] = {}
+        self._sending: Pending | None = None
+        """The last that was handed on. The one before has come by then: a rank keeps no more than a lone worker."""
         self._coming: dict[nn.Module, Pending] = {}
         """To rank 0, for its next chunk."""
         self.chunk = peers.rank
@@ -60,8 +61,7 @@ class Wavefront:
             for chunk in range(self._peers.rank, len(self._lengths), self._peers.width):
                 self.chunk = chunk
                 own.append(as_bytes(decode(chunk)[0].transpose(0, 1)))
-        for sending in self._sending.values():
-            sending.wait()
+        self._await_sent()
         return self._join(own, size)
 
     def past(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -85,11 +85,15 @@ class Wavefront:
     def _hand_on(self, layer: nn.Module, past: torch.Tensor) -> None:
         rank, width = self._peers.rank, self._peers.width
         if self.chunk + 1 < len(self._lengths):
-            if layer in self._sending:
-                self._sending.pop(layer).wait()
-            self._sending[layer] = self._peers.send(past, (rank + 1) % width)
+            self._await_sent()
+            self._sending = self._peers.send(past, (rank + 1) % width)
         if rank == 0 and self.chunk + width < len(self._lengths):
             self._coming[layer] = self._peers.receive(past.shape, past, width - 1)
+
+    def _await_sent(self) -> None:
+        if self._sending is not None:
+            self._sending.wait()
+            self._sending = None
 
     def _join(self, own: list[torch.Tensor], size: tuple[int, int]) -> Frames:
         """Every rank hands its frames to rank 0 once, all in one piece."""

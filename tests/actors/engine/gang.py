@@ -30,7 +30,8 @@ def run_gangs(
     model: Path, cases: list[Case], folder: Path, processes: int = 4, device: str = "cpu", dtype: str = "float32"
 ) -> dict[str, dict[str, object]]:
     """Run each case on a group of its width, all on one `device`; returns what rank 0 and the others of each gave."""
-    run_ranks(_rank, (processes, str(model), cases, str(folder), device, dtype), processes)
+    start = "forkserver" if device == "cpu" else "spawn"  # CUDA does not outlive a fork
+    run_ranks(_rank, (processes, str(model), cases, str(folder), device, dtype), processes, start)
     return {case.name: torch.load(folder / f"{case.name}.pt", weights_only=False) for case in cases}
 
 

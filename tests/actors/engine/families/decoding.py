@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -101,11 +102,18 @@ class ThreadPeers(Peers):
     def __init__(self, rank: int, width: int, exchange: Exchange) -> None:
         super().__init__()
         self.rank, self.width, self._exchange = rank, width, exchange
+        self._sending: WeakSet[Pending] = WeakSet()
+        self.most_sending = 0
+        """Tensors kept at once because they are on their way to another rank."""
 
-    def _begin(self, operation: Any, x: torch.Tensor, rank: int) -> Pending:
+    def _begin(self, operation: Any, x: torch.Tensor, rank: int, device: torch.device) -> Pending:
         asked = _Operation(self._exchange, x, rank, sends=operation is dist.isend)
         self._exchange.ask(self.rank, asked)
-        return Pending(asked, x)
+        pending = Pending(asked, x, device)
+        if asked.sends:
+            self._sending.add(pending)
+            self.most_sending = max(self.most_sending, len(self._sending))
+        return pending
 
 
 def in_threads(name: str, latent_frames: int, width: int) -> tuple[list[np.ndarray], list[Peers]]:

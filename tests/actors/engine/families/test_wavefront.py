@@ -40,6 +40,7 @@ def test_each_layer_hands_on_once_a_chunk_and_each_rank_its_frames_once(name, wi
     handed_on = [TIME_LAYERS[name] * len(range(rank, chunks - 1, width)) for rank in range(width)]
     assert [peers.sent.calls for peers in ranks] == [calls + (rank > 0) for rank, calls in enumerate(handed_on)]
     assert all(peers.sent.bytes > 0 for peers in ranks)
+    assert {peers.most_sending for peers in ranks} == {1}
 
 
 @pytest.mark.slow
