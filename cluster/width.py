@@ -87,7 +87,8 @@ def check_memory(workload: Workload, width: int, capacity: Capacity) -> None:
     if needed <= capacity.usable_bytes:
         return
     enough = next((wider for wider in legal if workload.peak_bytes(wider) <= capacity.usable_bytes), None)
-    way = f"a gang of {enough} would do" if enough else "no gang does"
+    out = _what_would_fit(workload, capacity, width)
+    way = f"a gang of {enough} would do" if enough else f"no gang does; what would fit {width}: {out}"
     raise RequestError(
         f"{workload.shape} needs {_gb(needed)} a GPU on a gang of {width}, and {_gb(capacity.usable_bytes)} can be "
         f"used; {way}"
@@ -132,13 +133,16 @@ def _why_not(cost: Cost, chosen: Cost, goal: Goal) -> str:
 
 def _refusal(workload: Workload, capacity: Capacity, widest: Cost) -> str:
     """A wider gang needs no more memory a GPU: if the widest does not hold it, none does."""
-    ways = (_uncached, _smaller, _shorter)
-    found = [text for way in ways if (text := way(workload, capacity, widest.width))]
-    out = " or ".join(found) or "nothing of this shape does"
+    out = _what_would_fit(workload, capacity, widest.width)
     return (
         f"{workload.shape} needs {_gb(widest.peak_bytes)} a GPU on a gang of {widest.width}, the widest there is, "
         f"and {_gb(capacity.usable_bytes)} can be used; what would fit: {out}"
     )
+
+
+def _what_would_fit(workload: Workload, capacity: Capacity, width: int) -> str:
+    ways = (_uncached, _smaller, _shorter)
+    return " or ".join(text for way in ways if (text := way(workload, capacity, width))) or "nothing of this shape does"
 
 
 def _uncached(workload: Workload, capacity: Capacity, width: int) -> str:

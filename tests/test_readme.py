@@ -73,3 +73,18 @@ def test_every_file_that_the_readme_links_to_is_there():
 def test_every_top_level_room_is_linked_from_the_readme():
     rooms = ("pipelines", "actors", "cluster", "configs", "infra", "tests")
     assert all(f"]({room})" in README for room in rooms)
+
+
+VARIANTS = ("diffusers-off", "diffusers-pab", "off", "pab", "compiled-off", "compiled-pab")
+
+
+def test_the_seconds_that_the_readme_shows_are_those_of_the_records():
+    rows = re.findall(r"^\| \[[\w.-]+\]\((infra/benchmarks/[\w.-]+\.json)\) \|(.*)\|$", README, re.MULTILINE)
+    assert len(rows) == 4
+    for file, cells in rows:
+        records = json.loads((ROOT / file).read_text())
+        seconds = {record["variant"]: f"{record['seconds']:.2f}" for record in records}
+        shape, card, *shown = (cell.strip() for cell in cells.split("|"))
+        assert shown == [seconds.get(variant, "") for variant in VARIANTS]
+        assert shape == f"{records[0]['shape'].replace('x', '×')}, {records[0]['steps']}"
+        assert card in records[0]["device"]
