@@ -103,7 +103,7 @@ def test_a_gang_of_a_given_width_must_hold_its_videos_too(config_file):
 def test_a_plan_is_for_a_domain_unless_the_job_says_how_many_workers(config_file, overrides, workers, widest):
     config = load_config(config_file, overrides)
     assert planned(config).workers == workers
-    with pytest.raises(ConfigError, match=f"a gang of {widest + 1} is wider than a domain, of which a job may hold {widest} worker"):
+    with pytest.raises(ConfigError, match=f"a gang of {widest + 1} is wider .* a job may hold {widest} worker"):
         planned(load_config(config_file, [*overrides, f"gang.width={widest + 1}"]))
 
 
@@ -111,7 +111,7 @@ def test_no_gang_is_planned_that_a_job_may_not_hold(config_file):
     kept = ["cluster.workers=8", "cluster.online_workers=6"]
     plan = planned(load_config(config_file, [*kept, "gang.latency_s=1"]))
     assert {group.decision.width for group in plan.groups} == {2}
-    with pytest.raises(ConfigError, match="may hold 2 workers; cluster.workers and"):
+    with pytest.raises(ConfigError, match=r"may hold 2 workers; cluster\.workers and"):
         planned(load_config(config_file, [*kept, "gang.width=8"]))
 
 
