@@ -87,8 +87,10 @@ def check_memory(workload: Workload, width: int, capacity: Capacity) -> None:
     if needed <= capacity.usable_bytes:
         return
     enough = next((wider for wider in legal if workload.peak_bytes(wider) <= capacity.usable_bytes), None)
-    out = _what_would_fit(workload, capacity, width)
-    way = f"a gang of {enough} would do" if enough else f"no gang does; what would fit {width}: {out}"
+    if enough is not None:
+        way = f"a gang of {enough} would do"
+    else:
+        way = f"no gang does; what would fit {width}: {_what_would_fit(workload, capacity, width)}"
     raise RequestError(
         f"{workload.shape} needs {_gb(needed)} a GPU on a gang of {width}, and {_gb(capacity.usable_bytes)} can be "
         f"used; {way}"

@@ -74,7 +74,7 @@ class Blocks:
         self._thread = threading.local()
         self._patterns: set[object] = set()
         if backend is not None:
-            options = dict(_INDUCTOR_OPTIONS) if backend == "inductor" else None
+            options = _INDUCTOR_OPTIONS if backend == "inductor" else None
             self._compiled = torch.compile(_run, fullgraph=True, dynamic=False, backend=backend, options=options)
 
     @property

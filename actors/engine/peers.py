@@ -42,7 +42,9 @@ class Peers:
         """Begin to hand `x` to `rank`."""
         x = x.contiguous()
         self.sent = CollectiveCount(calls=self.sent.calls + 1, bytes=self.sent.bytes + x.nbytes)
-        return self._begin(dist.isend, x.cpu() if self._by_host else x, rank, x.device)
+        if self._by_host:
+            x = x.cpu()
+        return self._begin(dist.isend, x, rank, x.device)
 
     def receive(self, shape: Sequence[int], like: torch.Tensor, rank: int) -> Pending:
         """Begin to take what `rank` sends: of `shape`, and of the type and on the device of `like`."""

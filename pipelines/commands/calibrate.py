@@ -1,6 +1,7 @@
 """`pabcast bench calibrate`."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,8 +61,8 @@ def calibrate(
         if number < 1:
             raise ConfigError(f"{option} is {number}; it must be 1 or more")
     numbers = _check_model(known, random_weights=random_weights)
-    measured = _read_shapes("--shapes", shapes, numbers)
-    checked = _read_shapes("--checks", checks, numbers) if checks else []
+    measured = _read_shapes("--shapes", shapes.split(","), numbers)
+    checked = _read_shapes("--checks", filter(None, checks.split(",")), numbers)
     _check_processes(device, max((width for _, width in checked), default=1))
     check_writable(out, "--out")
     from actors.engine.calibrate import calibrate as measure
@@ -102,9 +103,9 @@ def _check_processes(device: str, width: int) -> None:
         )
 
 
-def _read_shapes(option: str, text: str, numbers: ModelNumbers) -> list[tuple[Shape, int]]:
+def _read_shapes(option: str, words: Iterable[str], numbers: ModelNumbers) -> list[tuple[Shape, int]]:
     """Shapes that the model makes, each with a width that its gangs may have."""
-    found = [_read_shape(word, numbers.num_frames) for word in text.split(",")]
+    found = [_read_shape(word, numbers.num_frames) for word in words]
     for shape, width in found:
         try:
             numbers.check(shape)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from actors.engine.frame_attention import MOST_FRAMES, attend_frames
+from tests.actors.engine.exact_attention import exact_attention
 
 SIZES = [(2, 15, 5, 3, 72), (1, 16, 4, 2, 64), (1, 1, 3, 2, 8), (2, 33, 2, 1, 72), (1, MOST_FRAMES + 1, 2, 1, 16)]
 
@@ -18,8 +19,7 @@ def draw(size: tuple[int, ...], device: str = "cpu", dtype: torch.dtype = torch.
 
 def exact(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """softmax(q k^T / sqrt(E)) v along T, in float64."""
-    scores = torch.einsum("btshe,bushe->bshtu", q.double(), k.double()) / q.shape[-1] ** 0.5
-    return torch.einsum("bshtu,bushe->btshe", scores.softmax(-1), v.double())
+    return exact_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2)
 
 
 @pytest.mark.parametrize("size", SIZES)
