@@ -5,8 +5,8 @@ import sys
 import torch
 
 from actors.engine.random_latte import random_latte
-from pipelines.models import find_model
+from pipelines.models import known_model
 
-numbers = find_model("latte-1").numbers
+numbers = known_model("latte-1").numbers
 assert numbers is not None
 random_latte(numbers, "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16).save_pretrained(sys.argv[1])
