@@ -91,18 +91,11 @@ class Blocks:
         finally:
             self._as_written = False
 
-    def run(
-        self, block: Block, cache: BroadcastCache, place: Place, *args: Any, exchanged: Kind | None = None
-    ) -> torch.Tensor:
-        """What `block` makes of `args` at `place`.
-
-        `exchanged` is the kind of attention that asks other ranks, if any does; where that computes, the block is run
-        as it is written, as what goes between the ranks is in no graph.
-        """
-        asks = exchanged in place.kinds and cache.computes(place, exchanged)
+    def run(self, block: Block, cache: BroadcastCache, place: Place, *args: Any) -> torch.Tensor:
+        """What `block` makes of `args` at `place`."""
         kept, wanted = cache.read(place), cache.wanted(place)
         run: Callable[..., tuple[torch.Tensor, Outputs]] = _run
-        if self._compiled is not None and not asks and not self._as_written:
+        if self._compiled is not None and not self._as_written:
             pattern = (block, place.kinds, tuple(kept), wanted, cache.keeps_fp8, *map(_granted, args))
             if self._has_graph(pattern):
                 self._leave_bound_to_us()

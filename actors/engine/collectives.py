@@ -1,9 +1,12 @@
 """The collectives of one rank of a gang, with uneven parts, counted where they happen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 import torch.distributed as dist
+from torch.library import custom_op
 
 from cluster.forecast import CollectiveCount
 
@@ -27,29 +30,59 @@ class Collectives:
         self.all_gather = CollectiveCount()
         self.swaps = CollectiveCount()
 
+    @classmethod
+    def lone(cls, width: int, rank: int = 0) -> "Collectives":
+        """Those of a rank of a gang of `width` that nobody has at hand: of what others would send, all is zeros.
+
+        The work is of the shapes that the rank has in the gang, 0 having the largest share: timed on one device it
+        gives the gang's compute time, so that only the collectives have to be modelled, and compiled there it leaves
+        the gang's graphs. The numbers that come out mean nothing.
+        """
+        found = cls()
+        found.width, found.rank = width, rank
+        return found
+
     @property
     def alone(self) -> bool:
         """Whether nobody shares a sequence with it."""
         return self.width == 1
 
+    @contextmanager
+    def in_graphs(self) -> Iterator[None]:
+        """Meanwhile what compiled blocks exchange goes by these: a graph is of a gang's width and of no gang."""
+        token = _OF_GRAPHS.set(self)
+        try:
+            yield
+        finally:
+            _OF_GRAPHS.reset(token)
+
     def exchange(self, sent: Sequence[torch.Tensor], got: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
-        """Send `sent[r]` to rank r and return what each rank sent here, of the shapes `got`: one all-to-all."""
+        """Send `sent[r]` to rank r and return what each rank sent here, of the shapes `got`: one all-to-all.
+
+        Traced into a graph, it reads nothing of the rank: ranks whose shares are as large have the same graph.
+        """
         source = torch.cat([piece.reshape(-1) for piece in sent])
-        sizes = [torch.Size(shape).numel() for shape in got]
+        given = [piece.numel() for piece in sent]
+        taken = [torch.Size(shape).numel() for shape in got]
+        carry = _carry_of_graphs if torch.compiler.is_compiling() else self.carry
+        return [piece.view(shape) for piece, shape in zip(carry(source, given, taken).split(taken), got, strict=True)]
+
+    def carry(self, source: torch.Tensor, given: Sequence[int], taken: Sequence[int]) -> torch.Tensor:
+        """Send `given[r]` numbers of `source` to rank r of the sharers, and return `taken[r]` from each, joined."""
+        if self._group is None:
+            return source.new_zeros(sum(taken))
         self.all_to_all = _counted(self.all_to_all, source)
         first = self.half * self.width
-        given = dict(enumerate((piece.numel() for piece in sent), first))
-        target = self._all_to_all(source, given, dict(enumerate(sizes, first)))
-        return [piece.view(shape) for piece, shape in zip(target.split(sizes), got, strict=True)]
+        return self._all_to_all(source, dict(enumerate(given, first)), dict(enumerate(taken, first)))
 
     def gather(self, x: torch.Tensor, dim: int, lengths: Sequence[int]) -> torch.Tensor:
         """The shares of all ranks, `lengths[r]` of rank r, put together along `dim`: one all-gather.
 
         gloo gathers equal sizes only, so a rank whose share is shorter than the longest fills it up with zeros.
         """
-        filling = list(x.shape)
-        filling[dim] = max(lengths) - x.shape[dim]
-        shard = torch.cat([x, x.new_zeros(filling)], dim=dim).contiguous()
+        if self._group is None:
+            return torch.cat([x if rank == self.rank else _zeros(x, dim, n) for rank, n in enumerate(lengths)], dim)
+        shard = torch.cat([x, _zeros(x, dim, max(lengths) - x.shape[dim])], dim=dim).contiguous()
         shards = [torch.empty_like(shard) for _ in range(self._all)]
         self.all_gather = _counted(self.all_gather, x)
         dist.all_gather(shards, shard, group=self._group)
@@ -58,6 +91,8 @@ class Collectives:
 
     def swap(self, x: torch.Tensor) -> torch.Tensor:
         """What the rank of the same place in the other half has for `x`, of its shape."""
+        if self._group is None:
+            return x
         other = (1 - self.half) * self.width + self.rank
         self.swaps = _counted(self.swaps, x)
         sizes = {other: x.numel()}
@@ -71,5 +106,24 @@ class Collectives:
         return target
 
 
+_OF_GRAPHS: ContextVar[Collectives] = ContextVar("the collectives of the graphs that run")
+
+
+@custom_op("pabcast::exchange", mutates_args=())
+def _carry_of_graphs(source: torch.Tensor, given: Sequence[int], taken: Sequence[int]) -> torch.Tensor:
+    """`Collectives.carry` where a graph does it, which knows no process group."""
+    return _OF_GRAPHS.get().carry(source, given, taken)
+
+
+@_carry_of_graphs.register_fake
+def _(source: torch.Tensor, given: Sequence[int], taken: Sequence[int]) -> torch.Tensor:
+    return source.new_empty(sum(taken))
+
+
 def _counted(count: CollectiveCount, handed: torch.Tensor) -> CollectiveCount:
     return CollectiveCount(calls=count.calls + 1, bytes=count.bytes + handed.nbytes)
+
+
+def _zeros(like: torch.Tensor, dim: int, length: int) -> torch.Tensor:
+    """Of the shape of `like`, but for `length` along `dim`."""
+    return like.new_zeros([*like.shape[:dim], length, *like.shape[dim + 1 :]])

@@ -94,17 +94,18 @@ class GuidedDenoiser:
         self, part: torch.Tensor, timestep: torch.Tensor, step: int, parallel: SequenceParallel
     ) -> list[torch.Tensor]:
         """The prediction of each branch, uncond first, each of the shape of `part`."""
-        outputs = [
-            self._denoiser(
-                part.expand(len(branch.text_BLD), *part.shape[1:]),
-                timestep,
-                branch.text_BLD,
-                step=step,
-                cache=branch.cache,
-                parallel=parallel,
-            )
-            for branch in self._branches
-        ]
+        with parallel.collectives.in_graphs():
+            outputs = [
+                self._denoiser(
+                    part.expand(len(branch.text_BLD), *part.shape[1:]),
+                    timestep,
+                    branch.text_BLD,
+                    step=step,
+                    cache=branch.cache,
+                    parallel=parallel,
+                )
+                for branch in self._branches
+            ]
         if not self._split:
             return [alone for output in outputs for alone in output.split(1)]
         own, swapped = outputs[0], parallel.collectives.swap(outputs[0])

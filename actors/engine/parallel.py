@@ -20,7 +20,7 @@ class SequenceParallel(Protocol):
     axis: int
     collectives: Collectives
     """What goes between the ranks, counted."""
-    graph_key: int
+    graph_key: tuple[int, ...]
     """What a compiled block reads of it beside the shapes of its tensors; another number needs another graph."""
 
     def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:

@@ -28,40 +28,37 @@ class FrameParallel:
 
     axis = 2
     """Of the latents: the frames."""
-    graph_key = 0
+    graph_key: tuple[int, ...]
 
-    def __init__(self, num_frames: int, collectives: Collectives | None = None) -> None:
+    def __init__(self, num_frames: int, num_patches: int, collectives: Collectives | None = None) -> None:
+        """Share out so many latent frames, of so many patches each."""
         self.collectives = collectives or Collectives()
         self.num_frames = num_frames
         """Of all ranks together."""
         self._frames = spans(num_frames, self.collectives.width)
-
-    @property
-    def frames(self) -> slice:
+        self._patches = spans(num_patches, self.collectives.width)
+        own_frames, own_patches = (cuts[self.collectives.rank] for cuts in (self._frames, self._patches))
+        self.frames = slice(*own_frames)
         """The frames of this rank."""
-        return slice(*self._frames[self.collectives.rank])
+        self._num_own_frames, self._num_own_patches = own_frames[1] - own_frames[0], own_patches[1] - own_patches[0]
+        self.graph_key = (self.collectives.width, self._num_own_patches)
 
     def to_patches(self, x_BtSD: torch.Tensor) -> torch.Tensor:
         """All frames of this rank's patches: (B, t, S, D) -> (B, T, s, D)."""
         if self.collectives.alone:
             return x_BtSD
-        batch, _, patches, hidden = x_BtSD.shape
-        cuts = spans(patches, self.collectives.width)
-        mine = cuts[self.collectives.rank][1] - cuts[self.collectives.rank][0]
-        sent = [x_BtSD[:, :, start:stop] for start, stop in cuts]
-        got = [(batch, stop - start, mine, hidden) for start, stop in self._frames]
+        batch, _, _, hidden = x_BtSD.shape
+        sent = [x_BtSD[:, :, start:stop] for start, stop in self._patches]
+        got = [(batch, stop - start, self._num_own_patches, hidden) for start, stop in self._frames]
         return torch.cat(self.collectives.exchange(sent, got), dim=1)
 
-    def to_frames(self, x_BTsD: torch.Tensor, num_patches: int) -> torch.Tensor:
+    def to_frames(self, x_BTsD: torch.Tensor) -> torch.Tensor:
         """All patches of this rank's frames: (B, T, s, D) -> (B, t, S, D)."""
         if self.collectives.alone:
             return x_BTsD
         batch, _, _, hidden = x_BTsD.shape
-        start, stop = self._frames[self.collectives.rank]
-        sent = [x_BTsD[:, first:last] for first, last in self._frames]
-        got = [
-            (batch, stop - start, last - first, hidden) for first, last in spans(num_patches, self.collectives.width)
-        ]
+        sent = [x_BTsD[:, start:stop] for start, stop in self._frames]
+        got = [(batch, self._num_own_frames, stop - start, hidden) for start, stop in self._patches]
         return torch.cat(self.collectives.exchange(sent, got), dim=2)
 
     def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,6 @@ import torch.distributed as dist
 from actors.engine.collectives import Collectives
 from actors.engine.engine import Engine
 from actors.engine.guidance import GuidedDenoiser
-from actors.engine.lone_rank import LoneRank
 from actors.engine.peers import Peers
 from actors.engine.sequence import FrameParallel
 from cluster.pab import KINDS, Kind, PabConfig
@@ -85,8 +84,7 @@ class Stopwatch:
         A step of the gang and one without the exchanges take turns, all ranks computing in both; the median
         difference is what the exchanges add.
         """
-        frames = self._engine.card.numbers.latent_frames(shape)
-        gang, lone = (FrameParallel(frames, each) for each in (Collectives(group), LoneRank(group.size())))
+        gang, lone = (self._shared(shape, each) for each in (Collectives(group), Collectives.lone(group.size())))
         turns = [self._steps(shape, parallel, frozenset(self._kinds)) for parallel in (gang, lone)]
         for steps in turns:
             next(steps)()
@@ -108,7 +106,7 @@ class Stopwatch:
 
         They take turns, so that whatever else slows the device down slows all of them.
         """
-        lone = FrameParallel(self._engine.card.numbers.latent_frames(shape), LoneRank(width))
+        lone = self._shared(shape, Collectives.lone(width))
         alone: list[frozenset[Kind]] = [frozenset(), *(frozenset({kind}) for kind in self._kinds)]
         turns = {kinds: self._steps(shape, lone, kinds) for kinds in alone}
         for steps in turns.values():
@@ -119,6 +117,11 @@ class Stopwatch:
             for kinds, steps in turns.items():
                 taken[kinds] += self._timed(iter([next(steps)]))
         return {kinds: min(seconds) for kinds, seconds in taken.items()}
+
+    def _shared(self, shape: Shape, collectives: Collectives) -> FrameParallel:
+        numbers = self._engine.card.numbers
+        frames = numbers.latent_frames(shape)
+        return FrameParallel(frames, numbers.num_tokens(shape) // frames, collectives)
 
     def _steps(
         self, shape: Shape, parallel: FrameParallel, computing: frozenset[Kind]

@@ -46,6 +46,7 @@ class TokenParallel:
 
     axis = 1
     """Of the latents cut into patches: the tokens."""
+    graph_key: tuple[int, ...]
     positions = Positions()
     """Of this rank's tokens, set by the model that shares them out."""
 
@@ -68,9 +69,12 @@ class TokenParallel:
         self._heads = num_heads // self.collectives.width
         self._tokens = spans(text_tokens + grid.num_tokens, self.collectives.width)
         self._text = [(min(start, text_tokens), min(stop, text_tokens)) for start, stop in self._tokens]
-        self.num_text = self.graph_key = self.text.stop - self.text.start
+        self.num_text = self.text.stop - self.text.start
         """Rows of the text that this rank has; a number, which a compiled block may read."""
         self._video = [(max(start - text_tokens, 0), max(stop - text_tokens, 0)) for start, stop in self._tokens]
+        start, stop = self._tokens[self.collectives.rank]
+        self._num_own = stop - start
+        self.graph_key = (self.collectives.width, self.num_text, self._num_own)
 
     @property
     def text(self) -> slice:
@@ -116,9 +120,8 @@ class TokenParallel:
         if self.collectives.alone:
             return x_BMgE
         batch, _, heads, width = x_BMgE.shape
-        start, stop = self._tokens[self.collectives.rank]
-        sent = [x_BMgE[:, first:last] for first, last in self._tokens]
-        got = [(batch, stop - start, heads, width)] * self.collectives.width
+        sent = [x_BMgE[:, start:stop] for start, stop in self._tokens]
+        got = [(batch, self._num_own, heads, width)] * len(self._tokens)
         return torch.cat(self.collectives.exchange(sent, got), dim=2)
 
 

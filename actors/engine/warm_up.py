@@ -9,7 +9,6 @@ import torch
 from actors.engine.collectives import Collectives
 from actors.engine.families.family import Family
 from actors.engine.guidance import GuidedDenoiser
-from actors.engine.lone_rank import LoneRank
 from actors.engine.request import RunOptions, VideoRequest
 from actors.engine.step_patterns import StepPattern, first_step, step_patterns
 from cluster.cache_budget import plan_schedule
@@ -77,7 +76,7 @@ class WarmUp:
         """One rank for each size of a share; those of one size need the same graphs."""
         denoiser = self._model.denoiser(self._request.shape, self._request.fps)
         text_1LD, seen = denoiser.project_text(text_1LK), set()
-        for collectives in [Collectives()] if width == 1 else [LoneRank(width, rank) for rank in range(width)]:
+        for collectives in [Collectives()] if width == 1 else [Collectives.lone(width, rank) for rank in range(width)]:
             parallel = denoiser.share_out(self._noise_1CThw, text_1LD, collectives)
             kind = (parallel.share(self._noise_1CThw).shape, parallel.graph_key)
             if kind not in seen:

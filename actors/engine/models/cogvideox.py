@@ -19,7 +19,6 @@ from actors.engine.feed_forward import feed_forward
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
-from cluster.pab import Kind
 
 
 class CogVideoXDenoiser:
@@ -89,11 +88,10 @@ class CogVideoXDenoiser:
         embedded_BD = self._embed_time(timestep.expand(len(patches_BnV)))
         text_BlD, video_BnD = text_BLD[:, parallel.text], self._embed(patches_BnV, parallel)
         x_BmD = torch.cat([text_BlD, video_BnD], dim=1)
-        exchanged: Kind | None = None if parallel.collectives.alone else "spatial"
         for layer, block in enumerate(model.transformer_blocks):
             at = Place(layer, step, ("spatial", "mlp"))
             inputs = (block, x_BmD, embedded_BD, parallel.positions.rotation, parallel)
-            x_BmD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
+            x_BmD = self._blocks.run(_block, cache, at, *inputs)
         video_BnD = x_BmD[:, text_BlD.shape[1] :]
         return model.proj_out(model.norm_out(model.norm_final(video_BnD), temb=embedded_BD))
 

@@ -15,7 +15,6 @@ from actors.engine.collectives import Collectives
 from actors.engine.feed_forward import feed_forward
 from actors.engine.frame_attention import attend_frames
 from actors.engine.sequence import FrameParallel
-from cluster.pab import Kind
 
 
 class LatteDenoiser:
@@ -41,7 +40,9 @@ class LatteDenoiser:
         collectives: Collectives | None = None,
     ) -> FrameParallel:
         """How one video's frames are shared out by `collectives`, for one run; each rank reads all of the text."""
-        return FrameParallel(latents_BCThw.shape[2], collectives)
+        frames, height, width = latents_BCThw.shape[2:]
+        patch = self._model.config.patch_size
+        return FrameParallel(frames, (height // patch) * (width // patch), collectives)
 
     def __call__(
         self,
@@ -65,7 +66,6 @@ class LatteDenoiser:
             batch_size=batch,
             hidden_dtype=x_BTSD.dtype,
         )
-        exchanged: Kind | None = None if parallel.collectives.alone else "temporal"
         blocks = zip(model.transformer_blocks, model.temporal_transformer_blocks, strict=True)
         for layer, (spatial, temporal) in enumerate(blocks):
             at = Place(layer, step, ("spatial", "cross", "mlp"), "spatial")
@@ -74,7 +74,7 @@ class LatteDenoiser:
                 x_BTSD = x_BTSD + model.temp_pos_embed[:, parallel.frames, None].to(x_BTSD.dtype)
             at = Place(layer, step, ("temporal", "mlp"), "temporal")
             inputs = (temporal, x_BTSD, modulation_B6D, parallel)
-            x_BTSD = self._blocks.run(_temporal_block, cache, at, *inputs, exchanged=exchanged)
+            x_BTSD = self._blocks.run(_temporal_block, cache, at, *inputs)
         shift, scale = (model.scale_shift_table[None] + embedded_BD[:, None])[:, :, None, None].unbind(1)
         x_BTSD = model.proj_out(model.norm_out(x_BTSD) * (1 + scale) + shift)
         return _unpatchify(x_BTSD, grid, model.config.patch_size)[:, :channels]
@@ -105,11 +105,10 @@ def _temporal_block(
     site: Sites, block: Any, x_BTSD: torch.Tensor, modulation_B6D: torch.Tensor, parallel: FrameParallel
 ) -> torch.Tensor:
     shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = _modulation(block, modulation_B6D)
-    patches = x_BTSD.shape[2]
 
     def temporal() -> torch.Tensor:
         normed = parallel.to_patches(block.norm1(x_BTSD) * (1 + scale) + shift)
-        return parallel.to_frames(_attend_frames(block.attn1, normed), patches)
+        return parallel.to_frames(_attend_frames(block.attn1, normed))
 
     x_BTSD = x_BTSD + gate * site("temporal", temporal)
     mlp = site("mlp", lambda: feed_forward(block.ff, block.norm2(x_BTSD) * (1 + scale_mlp) + shift_mlp))

@@ -19,7 +19,6 @@ from actors.engine.feed_forward import feed_forward
 from actors.engine.patches import PatchGrid
 from actors.engine.token_parallel import Positions, Rotation, TokenParallel
 from cluster.errors import ConfigError
-from cluster.pab import Kind
 
 
 class WanDenoiser:
@@ -84,11 +83,10 @@ class WanDenoiser:
         weight_DV = model.patch_embedding.weight.flatten(1)
         # Patches through the weights of the convolution whose windows they are.
         x_BnD = torch.nn.functional.linear(patches_BnV.to(weight_DV.dtype), weight_DV, model.patch_embedding.bias)
-        exchanged: Kind | None = None if parallel.collectives.alone else "spatial"
         for layer, block in enumerate(model.blocks):
             at = Place(layer, step, ("spatial", "cross", "mlp"))
             inputs = (block, x_BnD, text_BLD, conditioning_B6D, parallel.positions.rotation, parallel)
-            x_BnD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
+            x_BnD = self._blocks.run(_block, cache, at, *inputs)
         shift, scale = (model.scale_shift_table + embedded_BD[:, None]).chunk(2, dim=1)
         x_BnD = (model.norm_out(x_BnD.float()) * (1 + scale) + shift).type_as(x_BnD)
         # The projection's values run over a patch first, then channels; the convolution's the other way.

@@ -147,7 +147,7 @@ def test_two_passes_keep_the_branches_apart_under_pab_and_equal_batched_guidance
     latents = engine._noise(asked)
     with torch.no_grad():
         for step, timestep in enumerate(scheduler.timesteps):
-            uncond, cond = guided.predictions(latents, timestep, step, FrameParallel(16))
+            uncond, cond = guided.predictions(latents, timestep, step, FrameParallel(16, 24))
             assert (cond - uncond).norm() > 1e-3 * cond.norm(), f"guidance vanished at step {step}"
     assert guided.cache_bytes == 0, "the last read frees"
 

@@ -15,7 +15,7 @@ def test_spans_cover_everything_once_and_differ_by_at_most_one(total, parts):
 
 
 def test_one_rank_exchanges_nothing_and_copies_nothing():
-    alone, x = FrameParallel(16), torch.randn(1, 16, 4, 8)
+    alone, x = FrameParallel(16, 4), torch.randn(1, 16, 4, 8)
     assert alone.to_patches(x) is x
-    assert alone.to_frames(x, 4) is x
+    assert alone.to_frames(x) is x
     assert alone.collectives.all_to_all.calls == 0

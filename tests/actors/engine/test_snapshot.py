@@ -39,7 +39,7 @@ def test_a_snapshot_stays_what_it_is_while_runs_go_on_from_it(step):
             latents = scheduler.step(torch.sin(latents) * timestep / 1000, timestep, latents).prev_sample
         return latents
 
-    parallel, made = FrameParallel(2), [PNDMScheduler() for _ in range(3)]
+    parallel, made = FrameParallel(2, 4), [PNDMScheduler() for _ in range(3)]
     for scheduler in made:
         scheduler.set_timesteps(8)
     begun = go_on(made[0], torch.randn(1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0)), 0, step)
@@ -54,7 +54,7 @@ def test_a_snapshot_stays_what_it_is_while_runs_go_on_from_it(step):
 @pytest.mark.parametrize("step", [4, 5])
 def test_what_a_sampler_remembers_keeps_its_type_and_its_lone_numbers(step, dtype):
     """Heun's second half of a step reads the slope of the first, in its own precision, and how long the step is."""
-    parallel, begun = FrameParallel(2), torch.randn(1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    parallel, begun = FrameParallel(2, 4), torch.randn(1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     first, other = HeunDiscreteScheduler(), HeunDiscreteScheduler()
     for scheduler in (first, other):
         scheduler.set_timesteps(8)

@@ -1,6 +1,6 @@
 """What was compiled before the first request is all that it needs."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import torch
 import torch.distributed as dist
 from torch._dynamo.utils import counters
 
-from actors.engine import Engine, RunOptions, VideoRequest, inspect_model
+from actors.engine import Engine, RankOutput, RunOptions, VideoRequest, inspect_model
 from actors.engine.blocks import Blocks
 from actors.engine.card import ModelCard
 from actors.engine.families.load import load_family
 from actors.engine.local_gang import run_gang
+from cluster.forecast import CollectiveCount
 from cluster.pab import PabConfig
-from tests.tiny_joint_models import save_tiny_cogvideox
+from tests.tiny_joint_models import save_tiny_cogvideox, save_tiny_wan
 from tests.tiny_open_sora import save_tiny_open_sora
 
 PAB = PabConfig(spatial=2, temporal=2, cross=3, timesteps=(100, 900))
@@ -36,9 +37,9 @@ def request(size: int, frames: int, prompt: str = "a red circle") -> VideoReques
     )
 
 
-def traced(card: ModelCard) -> Engine:
+def traced(card: ModelCard, backend: str = "eager") -> Engine:
     """An engine whose blocks torch traces to graphs, which is what is bounded and counted, and runs as they are."""
-    return Engine(load_family(card, "cpu", torch.float32, Blocks("eager")), card)
+    return Engine(load_family(card, "cpu", torch.float32, Blocks(backend)), card)
 
 
 @pytest.fixture(autouse=True)
@@ -69,31 +70,75 @@ def test_where_nothing_is_compiled_nothing_is_warmed(tiny_model: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "guidance"), [("latte", "batched"), ("cogvideox", "split")])
-def test_a_rank_of_a_warm_gang_compiles_nothing(tiny_model: Path, tmp_path: Path, family: str, guidance: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "guidance"), [("latte", "batched"), ("cogvideox", "split"), ("open-sora", "two_pass")]
+)
+def test_a_rank_of_a_warm_gang_compiles_nothing_and_its_graphs_exchange(
+    tiny_model: Path, tmp_path: Path, family: str, guidance: str
+) -> None:
     """16 frames do not divide over 3 ranks, nor 61 tokens over 2 or 3: the shares differ."""
-    model = tiny_model if family == "latte" else save_tiny_cogvideox(tmp_path / "2b", rotary=False)
-    wanted = request(32, 16) if family == "latte" else request(48, 9)
     width = 4 if guidance == "split" else 3
-    options = RunOptions(guidance=guidance)  # type: ignore[arg-type]
-    task = partial(_graphs, wanted=wanted, options=options)
-    for warm, after in run_gang(Engine.load(str(model)), width, task):
-        assert warm == after > 0
+    options = RunOptions(guidance=guidance, return_latents=True)  # type: ignore[arg-type]
+    if family == "latte":
+        model, wanted = tiny_model, request(32, 16)
+    elif family == "cogvideox":
+        model, wanted = save_tiny_cogvideox(tmp_path / "2b", rotary=False), request(48, 9)
+    else:
+        model, wanted = save_tiny_open_sora(tmp_path / "model"), request(144, 34)
+    engine = Engine.load(str(model))
+    ranks = run_gang(engine, width, partial(_followed, backend="eager", wanted=wanted, options=options))
+    for rank in ranks:
+        assert rank.warm == rank.after > 0
+        assert rank.traced == rank.plain, "what goes between the ranks is the same, and counted, in a graph"
+    assert apart(ranks[0].latents, engine.generate(wanted, options=options).latents) <= 1e-4
 
 
 @pytest.mark.slow
-def test_a_gang_compiles_the_blocks_that_ask_nobody(tmp_path: Path) -> None:
-    """Of Open-Sora without PAB: the spatial ones."""
-    engine = traced(inspect_model(save_tiny_open_sora(tmp_path / "model")))
-    wanted = replace(request(144, 34), pab=PabConfig())
-    assert engine.warm_up(wanted, RunOptions(), width=2).graphs == counters["stats"]["unique_graphs"] == 1
+def test_a_gang_of_compiled_blocks_makes_what_one_worker_makes(tmp_path: Path) -> None:
+    model, wanted = save_tiny_wan(tmp_path / "wan"), request(32, 9)
+    options = RunOptions(guidance="batched", return_latents=True)
+    engine = Engine.load(str(model))
+    ranks = run_gang(engine, 2, partial(_followed, backend="inductor", wanted=wanted, options=options))
+    assert apart(ranks[0].latents, engine.generate(wanted, options=options).latents) <= 1e-4
+    assert all(rank.traced == rank.plain and rank.warm > 0 for rank in ranks)
 
 
-def _graphs(copy: Engine, group: dist.ProcessGroup, wanted: VideoRequest, options: RunOptions) -> list[tuple[int, int]]:
-    """Of each rank: its graphs when it is warm, and after its first video."""
-    engine = traced(copy.card)
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What a rank saw."""
+
+    warm: int
+    """Graphs when it was warm."""
+    after: int
+    """Those after its first video, as torch counts them."""
+    traced: tuple[CollectiveCount, ...]
+    plain: tuple[CollectiveCount, ...]
+    """What it handed over, with graphs and without."""
+    latents: np.ndarray | None
+    """Of rank 0."""
+
+
+def _followed(
+    copy: Engine, group: dist.ProcessGroup, backend: str, wanted: VideoRequest, options: RunOptions
+) -> list[Followed]:
+    """Of each rank."""
+    engine = traced(copy.card, backend)
     warm = engine.warm_up(wanted, options, group.size()).graphs
-    engine.generate(wanted, options=options, group=group)
-    everyones: list[tuple[int, int]] = [(0, 0)] * group.size()
-    dist.all_gather_object(everyones, (warm, counters["stats"]["unique_graphs"]), group=group)
+    made = engine.generate(wanted, options=options, group=group)
+    after = counters["stats"]["unique_graphs"]
+    plain = copy.generate(wanted, options=options, group=group)
+    found = Followed(warm=warm, after=after, traced=_handed_over(made), plain=_handed_over(plain), latents=made.latents)
+    everyones = [found] * group.size()
+    dist.all_gather_object(everyones, found, group=group)
     return everyones
+
+
+def apart(found: np.ndarray | None, wanted: np.ndarray | None) -> float:
+    """The largest difference, in standard deviations of what is wanted."""
+    assert found is not None
+    assert wanted is not None
+    return float(np.abs(found - wanted).max() / wanted.std())
+
+
+def _handed_over(made: RankOutput) -> tuple[CollectiveCount, ...]:
+    return made.report.all_to_all, made.report.all_gather, made.report.swaps

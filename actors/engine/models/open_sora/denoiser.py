@@ -4,6 +4,7 @@ Shapes: B batch (guidance branches), T frames of this rank, S patches of a frame
 the text features, C latent channels, h and w latent height and width.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,6 @@ from actors.engine.models.open_sora.blocks import Block
 from actors.engine.models.open_sora.embeddings import Rotation
 from actors.engine.models.open_sora.transformer import OpenSoraTransformer3DModel
 from actors.engine.sequence import FrameParallel
-from cluster.pab import Kind
 
 
 class OpenSoraDenoiser:
@@ -47,7 +47,9 @@ class OpenSoraDenoiser:
         collectives: Collectives | None = None,
     ) -> FrameParallel:
         """How a video's latent frames are shared out by `collectives`, for one run; each rank reads all of the text."""
-        return FrameParallel(latents_BCThw.shape[2], collectives)
+        frames, *edges = latents_BCThw.shape[2:]
+        patches = [-(-edge // patch) for edge, patch in zip(edges, self._model.config.patch_size[1:], strict=True)]
+        return FrameParallel(frames, math.prod(patches), collectives)
 
     def __call__(
         self,
@@ -70,12 +72,12 @@ class OpenSoraDenoiser:
         x_BTSD = model.embed(latents_BCThw, *self._size)
         rotation = model.rope(parallel.num_frames)
         layers: Iterable[tuple[Any, Any]] = zip(model.spatial_blocks, model.temporal_blocks, strict=True)
-        exchanged: Kind | None = None if parallel.collectives.alone else "temporal"
         for layer, blocks in enumerate(layers):
             for block in blocks:
                 at = Place(layer, step, (block.kind, "cross", "mlp"), block.kind)
-                inputs = (block, x_BTSD, text_BLD, conditioning_B6D, rotation, parallel)
-                x_BTSD = self._blocks.run(_block, cache, at, *inputs, exchanged=exchanged)
+                shared = parallel if block.kind == "temporal" else None
+                inputs = (block, x_BTSD, text_BLD, conditioning_B6D, rotation, shared)
+                x_BTSD = self._blocks.run(_block, cache, at, *inputs)
         return model.finish(x_BTSD, embedded_BD, latents_BCThw.shape[3:])[:, :channels]
 
 
@@ -86,7 +88,7 @@ def _block(
     text_BLD: torch.Tensor,
     conditioning_B6D: torch.Tensor,
     rotation: Rotation,
-    parallel: FrameParallel,
+    parallel: FrameParallel | None,
 ) -> torch.Tensor:
     modulation = block.modulation(conditioning_B6D)
 
@@ -98,8 +100,8 @@ def _block(
     return x_BTSD + modulation.gate_mlp * site("mlp", lambda: block.feed_forward(x_BTSD, modulation))
 
 
-def _attend(block: Block, x_BTSD: torch.Tensor, rotation: Rotation, parallel: FrameParallel) -> torch.Tensor:
-    """Self-attention for this rank's frames; temporal attention asks the other ranks for theirs."""
-    if block.kind == "spatial":
+def _attend(block: Block, x_BTSD: torch.Tensor, rotation: Rotation, parallel: FrameParallel | None) -> torch.Tensor:
+    """Self-attention for this rank's frames; with `parallel` it asks the other ranks for theirs."""
+    if parallel is None:
         return block.attend(x_BTSD, rotation)
-    return parallel.to_frames(block.attend(parallel.to_patches(x_BTSD), rotation), x_BTSD.shape[2])
+    return parallel.to_frames(block.attend(parallel.to_patches(x_BTSD), rotation))

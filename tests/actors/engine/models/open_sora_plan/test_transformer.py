@@ -38,7 +38,7 @@ def test_the_denoiser_of_latte_drives_it_site_by_site(tmp_path, case):
                 denoiser.project_text(theirs["text"][own]),
                 step=0,
                 cache=cache,
-                parallel=FrameParallel(model.config.video_length),
+                parallel=FrameParallel(model.config.video_length, 1),
             )
         assert error(ours, theirs["output"][own, :4]) < 1e-5
 
