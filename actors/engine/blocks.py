@@ -16,7 +16,7 @@ from cluster.pab import Kind
 log = logging.getLogger("pabcast.blocks")
 
 Outputs = dict[Kind, Kept]
-MOST_GRAPHS = 64
+MOST_GRAPHS = 128
 """Graphs that one model's blocks may have; what would need more runs as it is written."""
 
 _INDUCTOR_OPTIONS: dict[str, Any] = {
@@ -79,7 +79,10 @@ class Blocks:
 
     @property
     def graphs(self) -> int:
-        """How many graphs there are by now: one for each kind of block, shape, and pattern of what comes in and out."""
+        """How many graphs there are by now: one for each kind of block, shape, and pattern of what comes in and out.
+
+        In gangs whose ranks' shares differ there may be fewer: where no rank is asked, torch needs no other graph.
+        """
         return len(self._patterns)
 
     @contextmanager

@@ -36,7 +36,7 @@ class Collectives:
 
         The work is of the shapes that the rank has in the gang, 0 having the largest share: timed on one device it
         gives the gang's compute time, so that only the collectives have to be modelled, and compiled there it leaves
-        the gang's graphs. The numbers that come out mean nothing.
+        the gang's graphs. The numbers that come out mean nothing, and it can neither gather nor swap.
         """
         found = cls()
         found.width, found.rank = width, rank
@@ -80,9 +80,9 @@ class Collectives:
 
         gloo gathers equal sizes only, so a rank whose share is shorter than the longest fills it up with zeros.
         """
-        if self._group is None:
-            return torch.cat([x if rank == self.rank else _zeros(x, dim, n) for rank, n in enumerate(lengths)], dim)
-        shard = torch.cat([x, _zeros(x, dim, max(lengths) - x.shape[dim])], dim=dim).contiguous()
+        filling = list(x.shape)
+        filling[dim] = max(lengths) - x.shape[dim]
+        shard = torch.cat([x, x.new_zeros(filling)], dim=dim).contiguous()
         shards = [torch.empty_like(shard) for _ in range(self._all)]
         self.all_gather = _counted(self.all_gather, x)
         dist.all_gather(shards, shard, group=self._group)
@@ -91,8 +91,6 @@ class Collectives:
 
     def swap(self, x: torch.Tensor) -> torch.Tensor:
         """What the rank of the same place in the other half has for `x`, of its shape."""
-        if self._group is None:
-            return x
         other = (1 - self.half) * self.width + self.rank
         self.swaps = _counted(self.swaps, x)
         sizes = {other: x.numel()}
@@ -106,7 +104,8 @@ class Collectives:
         return target
 
 
-_OF_GRAPHS: ContextVar[Collectives] = ContextVar("the collectives of the graphs that run")
+# A graph outlives the gangs that run it, so it can hold no process group: one that is set while it runs stands in.
+_OF_GRAPHS: ContextVar[Collectives] = ContextVar("Collectives.in_graphs, around what runs compiled blocks")
 
 
 @custom_op("pabcast::exchange", mutates_args=())
@@ -122,8 +121,3 @@ def _(source: torch.Tensor, given: Sequence[int], taken: Sequence[int]) -> torch
 
 def _counted(count: CollectiveCount, handed: torch.Tensor) -> CollectiveCount:
     return CollectiveCount(calls=count.calls + 1, bytes=count.bytes + handed.nbytes)
-
-
-def _zeros(like: torch.Tensor, dim: int, length: int) -> torch.Tensor:
-    """Of the shape of `like`, but for `length` along `dim`."""
-    return like.new_zeros([*like.shape[:dim], length, *like.shape[dim + 1 :]])

@@ -29,7 +29,7 @@ class Link:
     latency_s: float
     """Beside what the bytes take: waiting for the slower rank and being woken are in it."""
     bytes_per_s: float
-    """Of what leaves the rank, cutting and joining it included: half of what it hands over, as there are two."""
+    """Of what leaves the rank: half of what it hands over, as there are two; packing and joining are its own work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +64,19 @@ def _measure(engine: Engine, group: dist.ProcessGroup, shapes: Sequence[Shape]) 
 
 
 def _bare(size: int, group: dist.ProcessGroup) -> float:
-    """Seconds of one exchange of `size` bytes, there and back taken together, the best of a dozen."""
+    """Seconds of one exchange of `size` bytes, there and back taken together, the best of a dozen.
+
+    What a rank alone takes to pack and to join is taken off.
+    """
     frames, hidden = 16, 256
     patches = size // (frames // 2 * hidden * 4)
-    parallel = FrameParallel(frames, patches, Collectives(group))
+    gang, lone = (FrameParallel(frames, patches, each) for each in (Collectives(group), Collectives.lone(2)))
     x_BtSD = torch.ones(1, frames // 2, patches, hidden)
-    taken = []
+    taken: dict[FrameParallel, list[float]] = {gang: [], lone: []}
     for _ in range(_ROUNDS):
-        dist.barrier(group)
-        begun = time.perf_counter()
-        parallel.to_frames(parallel.to_patches(x_BtSD))
-        taken.append((time.perf_counter() - begun) / 2)
-    return min(taken)
+        for parallel, seconds in taken.items():
+            dist.barrier(group)
+            begun = time.perf_counter()
+            parallel.to_frames(parallel.to_patches(x_BtSD))
+            seconds.append((time.perf_counter() - begun) / 2)
+    return min(taken[gang]) - min(taken[lone])

@@ -21,7 +21,7 @@ class SequenceParallel(Protocol):
     collectives: Collectives
     """What goes between the ranks, counted."""
     graph_key: tuple[int, ...]
-    """What a compiled block reads of it beside the shapes of its tensors; another number needs another graph."""
+    """What a compiled block reads of it beside the shapes of its tensors; other numbers may need another graph."""
 
     def share(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """This rank's part of the whole video's latents."""

@@ -41,7 +41,7 @@ class FrameParallel:
         self.frames = slice(*own_frames)
         """The frames of this rank."""
         self._num_own_frames, self._num_own_patches = own_frames[1] - own_frames[0], own_patches[1] - own_patches[0]
-        self.graph_key = (self.collectives.width, self._num_own_patches)
+        self.graph_key = (self.collectives.width, num_frames, self._num_own_patches)
 
     def to_patches(self, x_BtSD: torch.Tensor) -> torch.Tensor:
         """All frames of this rank's patches: (B, t, S, D) -> (B, T, s, D)."""

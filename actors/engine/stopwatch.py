@@ -82,7 +82,7 @@ class Stopwatch:
         """Time the exchanges of a step of `shape` in which everything computes; every rank of `group` calls this.
 
         A step of the gang and one without the exchanges take turns, all ranks computing in both; the median
-        difference is what the exchanges add.
+        difference is what the exchanges add; to pack and to join is each rank's own work, and in both.
         """
         gang, lone = (self._shared(shape, each) for each in (Collectives(group), Collectives.lone(group.size())))
         turns = [self._steps(shape, parallel, frozenset(self._kinds)) for parallel in (gang, lone)]
@@ -120,8 +120,7 @@ class Stopwatch:
 
     def _shared(self, shape: Shape, collectives: Collectives) -> FrameParallel:
         numbers = self._engine.card.numbers
-        frames = numbers.latent_frames(shape)
-        return FrameParallel(frames, numbers.num_tokens(shape) // frames, collectives)
+        return FrameParallel(numbers.latent_frames(shape), numbers.num_patches(shape), collectives)
 
     def _steps(
         self, shape: Shape, parallel: FrameParallel, computing: frozenset[Kind]

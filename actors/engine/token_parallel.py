@@ -74,7 +74,7 @@ class TokenParallel:
         self._video = [(max(start - text_tokens, 0), max(stop - text_tokens, 0)) for start, stop in self._tokens]
         start, stop = self._tokens[self.collectives.rank]
         self._num_own = stop - start
-        self.graph_key = (self.collectives.width, self.num_text, self._num_own)
+        self.graph_key = (self.collectives.width, self._tokens[-1][1], self.num_text, self._num_own)
 
     @property
     def text(self) -> slice:

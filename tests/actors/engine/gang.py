@@ -34,18 +34,28 @@ def run_gangs(
     device: str = "cpu",
     dtype: str = "float32",
     backend: str = "gloo",
+    *,
+    compiled: bool = False,
 ) -> dict[str, dict[str, object]]:
     """Run each case on a group of its width; returns what rank 0 and the others of each gave.
 
     By gloo all ranks are on one `device`, by NCCL each has a GPU.
     """
     start = "forkserver" if device == "cpu" else "spawn"  # CUDA does not outlive a fork
-    run_ranks(_rank, (processes, str(model), cases, str(folder), device, dtype, backend), processes, start)
+    run_ranks(_rank, (processes, str(model), cases, str(folder), device, dtype, backend, compiled), processes, start)
     return {case.name: torch.load(folder / f"{case.name}.pt", weights_only=False) for case in cases}
 
 
 def _rank(
-    rank: int, world: int, model: str, cases: list[Case], folder: str, device: str, dtype: str, backend: str
+    rank: int,
+    world: int,
+    model: str,
+    cases: list[Case],
+    folder: str,
+    device: str,
+    dtype: str,
+    backend: str,
+    compiled: bool,
 ) -> None:
     torch.set_num_threads(1)
     if backend == "nccl":
@@ -53,7 +63,7 @@ def _rank(
     dist.init_process_group(backend, init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
     groups = {width: dist.new_group(list(range(width))) for width in {case.width for case in cases}}
     paths = {str(case.model or model) for case in cases}
-    engines = {path: Engine.load(path, device=device, dtype=dtype) for path in paths}
+    engines = {path: Engine.load(path, device=device, dtype=dtype, compiled=compiled) for path in paths}
     for case in cases:
         dist.barrier()
         if rank < case.width:

@@ -31,15 +31,18 @@ def request(height: int, width: int, frames: int) -> VideoRequest:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("backend", ["gloo", "nccl"])
+@pytest.mark.parametrize(("backend", "compiled"), [("gloo", False), ("nccl", False), ("nccl", True)])
 @pytest.mark.parametrize("family", ["latte", "wan"])
-def test_two_ranks_make_what_one_makes(family: str, backend: str, demo_model: Path, tmp_path: Path) -> None:
+def test_two_ranks_make_what_one_makes(
+    family: str, backend: str, compiled: bool, demo_model: Path, tmp_path: Path
+) -> None:
     if backend == "nccl" and torch.cuda.device_count() < 2:
         pytest.skip("NCCL wants a GPU for each rank, and there is one")
     model = demo_model if family == "latte" else save_tiny_wan(tmp_path / "wan")
     asked = request(64, 96, 16) if family == "latte" else request(32, 48, 9)
     case = Case("two", 2, asked, OPTIONS)
-    found = run_gangs(model, [case], tmp_path, processes=2, device="cuda", dtype="bfloat16", backend=backend)["two"]
+    where = {"device": "cuda", "dtype": "bfloat16", "backend": backend}
+    found = run_gangs(model, [case], tmp_path, processes=2, compiled=compiled, **where)["two"]
     alone = Engine.load(str(model), device="cuda", dtype="bfloat16").generate(asked, options=OPTIONS).latents
     assert np.linalg.norm(found["latents"] - alone) <= 2e-2 * np.linalg.norm(alone)
     assert np.isfinite(alone).all()
