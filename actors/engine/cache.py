@@ -48,17 +48,13 @@ class BroadcastCache:
         """Whether it wants outputs in 8 bits."""
         return self._schedule.cache_dtype == "fp8"
 
-    def computes(self, place: Place, kind: Kind) -> bool:
-        """Whether the site of `kind` computes; else its output is broadcast."""
-        return self._schedule.computes(kind, place.step, place.layer)
-
     def wanted(self, place: Place) -> tuple[Kind, ...]:
         """The kinds whose outputs a later step reads."""
         return tuple(kind for kind in place.kinds if self._schedule.stores(kind, place.step, place.layer))
 
     def read(self, place: Place) -> dict[Kind, Kept]:
         """The outputs that are broadcast."""
-        broadcast = (kind for kind in place.kinds if not self.computes(place, kind))
+        broadcast = (kind for kind in place.kinds if not self._schedule.computes(kind, place.step, place.layer))
         return {kind: self._outputs[kind, place.layer, place.name] for kind in broadcast}
 
     def end(self, place: Place, outputs: Mapping[Kind, Kept]) -> None:
