@@ -8,6 +8,8 @@ from cluster.errors import ConfigError
 
 Kind = Literal["spatial", "temporal", "cross", "mlp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+TIMESTEPS = 1000
+"""What a timestep is at most: the noise alone."""
 CacheDtype = Literal["auto", "fp8"]
 """`auto`: outputs are kept as they are. `fp8`: in 8 bits, each token's by a scale of its own."""
 
@@ -26,6 +28,8 @@ class MlpReuse:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"pab.mlp.steps is {self.steps}; it must be 1 or more")
+        if beyond := [start for start in self.starts if not 0 <= start <= TIMESTEPS]:
+            raise ConfigError(f"pab.mlp.starts has {beyond[0]:g}; timesteps are from {TIMESTEPS} down to 0")
         if any(block < 0 for block in self.blocks):
             raise ConfigError(f"pab.mlp.blocks are {list(self.blocks)}; block indices start at 0")
 
@@ -60,9 +64,8 @@ class PabConfig:
                 raise ConfigError(f"pab.{kind} is {value}; a range is 1 (off) or more")
         if self.timesteps and self.window:
             raise ConfigError("pab has both timesteps and window; give one of them")
-        if self.timesteps and self.timesteps[0] >= self.timesteps[1]:
-            low, high = self.timesteps
-            raise ConfigError(f"pab.timesteps is {low:g}:{high:g}; the first must be smaller, as in 100:800")
+        if self.timesteps:
+            self._check_timesteps(*self.timesteps)
         if self.window and not 0 <= self.window[0] < self.window[1] <= 1:
             start, end = self.window
             raise ConfigError(
@@ -71,10 +74,25 @@ class PabConfig:
         if self.cache_budget_gb is not None and not 0 < self.cache_budget_gb < math.inf:
             raise ConfigError(f"pab.cache_budget_gb is {self.cache_budget_gb:g}; it must be more than 0, or null")
 
+    def _check_timesteps(self, low: float, high: float) -> None:
+        if low >= high:
+            raise ConfigError(f"pab.timesteps is {low:g}:{high:g}; the first must be smaller, as in 100:800")
+        if low >= TIMESTEPS or high <= 0:
+            raise ConfigError(
+                f"pab.timesteps is {low:g}:{high:g}; timesteps are from {TIMESTEPS} down to 0, as in 100:800"
+            )
+
     @property
     def is_off(self) -> bool:
         """Whether nothing is ever broadcast."""
-        return self.spatial == self.temporal == self.cross == 1 and self.mlp is None
+        return not any(self.asks_for(kind) for kind in KINDS)
+
+    def asks_for(self, kind: Kind) -> bool:
+        """Whether `kind` is to be broadcast somewhere."""
+        if kind == "mlp":
+            return self.mlp is not None
+        range_: int = getattr(self, kind)
+        return range_ > 1
 
     def text(self) -> str:
         """One line that `pab` accepts again; equal configs have equal lines."""

@@ -173,14 +173,16 @@ class Workload:
 
         Denoising holds some 12 tensors of the hidden states' size beside the broadcast cache (the MLP's middle before
         and after its activation among them; 11.1 to 12.9 measured, infra/benchmarks/h200-latte-1-memory.json), or
-        `EXCHANGING` of them. The cache is empty by the time the frames are decoded.
+        `EXCHANGING` of them; guidance in two passes holds those of one branch at a time, and the cache of both. The
+        cache is empty by the time the frames are decoded.
         """
         numbers, size = self.numbers, self.element_bytes
         vae_size = numbers.vae.element_bytes or size
         text = numbers.text_parameters + numbers.text_embeddings
         weights = (numbers.parameters + text) * size + numbers.vae.parameters * vae_size
         layout = self.layout(width)
-        rows = layout.branches * numbers.rows(self.shape, layout.sharers)
+        at_once = 1 if self.guidance == "two_pass" else layout.branches
+        rows = at_once * numbers.rows(self.shape, layout.sharers)
         exchanging = EXCHANGING * numbers.hidden_size if numbers.joint and layout.sharers > 1 else 0
         denoise = rows * max(4 * numbers.hidden_size + 2 * numbers.mlp_width, exchanging)
         decode = numbers.vae.peak_elements(self._latent_pixels, self.decoded_frames(width))

@@ -248,7 +248,12 @@ class JobConfig:
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> JobConfig:
     """Load a job's config from YAML at `path`, with `key=value` overrides on top; `ConfigError` if it cannot work."""
-    return make_config({"model": "demo", **read_yaml(find_shipped(path), "the config", overrides)})
+    return make_config(read_values(path, overrides))
+
+
+def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain values of `load_config`: what the file and `overrides` say, and no defaults but the model."""
+    return {"model": "demo", **read_yaml(find_shipped(path), "the config", overrides)}
 
 
 def make_config(values: Mapping[str, Any]) -> JobConfig:

@@ -15,7 +15,7 @@ from pipelines.metadata import CompactResult, compact
 from pipelines.progress import Progress
 from pipelines.quick_look import look_quickly
 from pipelines.ray_session import ray_session
-from pipelines.remarks import remark_on_job
+from pipelines.remarks import remark_on_broadcast, remark_on_job
 from pipelines.run_file import write_run_file
 from pipelines.summary import Failure, JobSummary
 
@@ -58,6 +58,8 @@ def _look_or_drive(job: CheckedJob, progress: Progress) -> Tale:
     if ledger is not None:
         progress.say("nothing is left to make")
         return Tale(counts=ledger.counts(), failures=ledger.failures(), audit=audit(job.store, ledger, complete=True))
+    for line in remark_on_broadcast(job):
+        progress.say(line)
     with (
         ray_session(job.config.cluster) as daemons,
         Interrupts(daemons.hold) as interrupts,

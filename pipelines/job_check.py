@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from actors.engine import ModelCard
+from actors.engine import ModelCard, check_weights
 from cluster.errors import ConfigError, RequestError
 from cluster.guidance import branches_of
 from cluster.shape import Shape
@@ -42,6 +42,7 @@ def check_job(config: JobConfig) -> CheckedJob:
     """
     config.gang.check_workers(config.cluster.widest_of_a_job)
     card = read_card(config.model)
+    check_weights(card)
     sampling = config.sampling
     shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
     try:

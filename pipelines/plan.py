@@ -68,20 +68,37 @@ class JobPlan:
         return None if price is None else price * self.gpu_hours
 
 
-def planned_workers(config: JobConfig) -> tuple[int, int]:
-    """The workers of the job and its widest gang; of a GPU that it names, a domain, unless it says how many."""
-    workers, widest = config.cluster.workers, config.cluster.widest_of_a_job
-    if config.gpu is None:
-        return workers, widest
-    domain = find_gpu(config.gpu).domain
-    return (domain, domain) if workers == 1 else (workers, min(widest, domain))
+@dataclass(frozen=True, kw_only=True)
+class PlannedWorkers:
+    """The workers of a job that is planned."""
+
+    workers: int
+    widest: int
+    """Of its gangs."""
+    limit: str
+    """What says how wide they may be."""
+
+    @classmethod
+    def of(cls, config: JobConfig, *, says_workers: bool) -> "PlannedWorkers":
+        """Of a GPU that the job names, a domain, unless `config` says how many itself."""
+        workers, widest = config.cluster.workers, config.cluster.widest_of_a_job
+        if config.gpu is not None:
+            domain = find_gpu(config.gpu).domain
+            if not says_workers:
+                workers, widest = domain, domain
+            if widest >= domain:
+                return cls(workers=workers, widest=domain, limit=f"the domain of {config.gpu} in configs/gpus")
+        return cls(workers=workers, widest=widest, limit="cluster.workers and cluster.domain_workers")
 
 
-def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str]) -> JobPlan:
-    """Plan `requests`; a text among them is the reason why a row has none."""
-    workers, widest = planned_workers(config)
-    config.gang.check_workers(widest)
-    policy = WidthPolicy.of(config, model_numbers(config.model), widest)
+def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str], *, says_workers: bool = True) -> JobPlan:
+    """Plan `requests`; a text among them is the reason why a row has none.
+
+    Without `says_workers`, the config leaves their number to the GPU that it names.
+    """
+    planned = PlannedWorkers.of(config, says_workers=says_workers)
+    config.gang.check_workers(planned.widest, planned.limit)
+    policy = WidthPolicy.of(config, model_numbers(config.model), planned.widest)
     videos: Counter[Kindred] = Counter()
     refused: Counter[str] = Counter()
     for request in requests:
@@ -99,7 +116,7 @@ def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str]) -> JobP
     groups = [_group(policy, kindred, videos[kindred]) for kindred in order]
     return JobPlan(
         gpu=policy.gpu,
-        workers=workers,
+        workers=planned.workers,
         calibration=policy.calibration,
         groups=tuple(groups),
         refused=tuple((count, reason) for reason, count in refused.most_common()),

@@ -3,11 +3,16 @@
 import difflib
 from collections.abc import Iterator
 
+from cluster.cache_budget import plan_schedule
+from cluster.guidance import branches_of
 from cluster.model import ModelNumbers
+from cluster.pab import KINDS, PabConfig
 from cluster.shape import Shape
 from pipelines.job_check import CheckedJob
+from pipelines.models import KnownModel
 from pipelines.prompt_formats import COLUMNS
 from pipelines.prompts import InputInfo
+from pipelines.width_policy import Kindred, model_timesteps
 
 _SHOWN = 8
 
@@ -20,6 +25,14 @@ def remark_on_job(job: CheckedJob) -> Iterator[str]:
     yield from remark_on_columns(job.input)
 
 
+def remark_on_broadcast(job: CheckedJob) -> Iterator[str]:
+    """Likewise of its `pab`, once there is something to make: the model's timesteps take a second to be had."""
+    sampling = job.config.sampling
+    shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
+    video = Kindred(shape=shape, steps=sampling.steps, branches=branches_of(sampling.guidance_scale))
+    yield from remark_on_pab(job.config.pab, video, job.config.model, job.card.numbers)
+
+
 def remark_on_size(shape: Shape, numbers: ModelNumbers) -> Iterator[str]:
     """A sentence if `shape` is larger than what the model was trained for."""
     if max(shape.height, shape.width) > numbers.native_edge:
@@ -27,6 +40,21 @@ def remark_on_size(shape: Shape, numbers: ModelNumbers) -> Iterator[str]:
             f"{shape.width}x{shape.height} is larger than {numbers.native_edge}x{numbers.native_edge}, "
             "what the model was trained for; expect worse videos"
         )
+
+
+def remark_on_pab(pab: PabConfig, video: Kindred, model: KnownModel, numbers: ModelNumbers) -> Iterator[str]:
+    """A sentence if `pab` asks for something, and nothing or not every kind is broadcast in such a `video`."""
+    if pab == PabConfig():
+        return
+    times = model_timesteps(model, video.steps, video.shape)
+    schedule = plan_schedule(pab, times, numbers, video.shape, branches=video.branches)
+    asked = [kind for kind in KINDS if kind in numbers.sites and pab.asks_for(kind)]
+    silent = [kind for kind in asked if schedule.computed[kind] == schedule.num_steps]
+    if silent == asked:
+        yield f"pab broadcasts nothing: each of the {schedule.num_steps} steps computes everything"
+    elif silent:
+        why = "" if pab.cache_budget_gb is None else f"; pab.cache_budget_gb is {pab.cache_budget_gb:g}"
+        yield f"pab does not broadcast {', '.join(silent)}: every step computes it{why}"
 
 
 def remark_on_columns(found: InputInfo) -> Iterator[str]:

@@ -71,14 +71,13 @@ class GangConfig:
             return (self.width,)
         return tuple(sorted({rule.width for rule in self.table}))
 
-    def check_workers(self, workers: int) -> None:
-        """Raise `ConfigError` if a gang could be wider than the workers there are."""
+    def check_workers(self, workers: int, limit: str = "cluster.workers and cluster.domain_workers") -> None:
+        """Raise `ConfigError` if a gang could be wider than the workers there are; `limit` is what says how many."""
         widest = max(self.widths, default=1)
         if widest > workers:
             raise ConfigError(
                 f"a gang of {widest} is wider than a domain, of which a job may hold {workers} worker"
-                f"{'' if workers == 1 else 's'}; cluster.workers and cluster.domain_workers (or that of the entry "
-                f"that gpu= names) must be {widest} or more, or gangs {workers} or less"
+                f"{'' if workers == 1 else 's'}; {limit} must be {widest} or more, or gangs {workers} or less"
             )
 
     def width_for(self, shape: Shape, numbers: ModelNumbers, branches: int = 2, guidance: Guidance = "batched") -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from actors.engine.cache import BroadcastCache
-    from actors.engine.card import ModelCard, inspect_model
+    from actors.engine.card import ModelCard, check_weights, inspect_model
     from actors.engine.engine import Engine, RankOutput
     from actors.engine.report import VideoReport
     from actors.engine.request import RunOptions, VideoRequest
@@ -34,6 +34,7 @@ __all__ = [
     "StopSignal",
     "VideoReport",
     "VideoRequest",
+    "check_weights",
     "inspect_model",
     "join_parts",
     "timesteps",
@@ -53,6 +54,7 @@ _HOMES = {
     "StopSignal": "actors.engine.stop",
     "VideoReport": "actors.engine.report",
     "VideoRequest": "actors.engine.request",
+    "check_weights": "actors.engine.card",
     "inspect_model": "actors.engine.card",
     "join_parts": "actors.engine.snapshot",
     "timesteps": "actors.engine.sampling_times",

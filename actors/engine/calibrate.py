@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
 
 import diffusers
 import torch
@@ -107,11 +108,11 @@ def check(
 
 
 def _denoise_seconds(engine: Engine, group: dist.ProcessGroup | None, requests: Sequence[VideoRequest]) -> list[float]:
-    """The best of three of each, taken in turns; every rank of `group` calls this."""
+    """The median of three of each, taken in turns; every rank of `group` calls this."""
     rounds = [
         [engine.generate(request, group=group).report.denoise_seconds for request in requests] for _ in range(ROUNDS)
     ]
-    return [min(seconds) for seconds in zip(*rounds, strict=True)]
+    return [median(seconds) for seconds in zip(*rounds, strict=True)]
 
 
 def _request(card: ModelCard, shape: Shape, pab: PabConfig, steps: int) -> VideoRequest:

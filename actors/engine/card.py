@@ -13,6 +13,12 @@ from cluster.pab import Kind
 
 _ENDS_READ = 1 << 20
 _PARTS = ("text_encoder", "tokenizer", "transformer", "vae")
+_WEIGHED = ("text_encoder", "transformer", "vae")
+_TRANSFORMERS = {
+    "CogVideoXPipeline": "CogVideoXTransformer3DModel",
+    "LattePipeline": "LatteTransformer3DModel",
+    "WanPipeline": "WanTransformer3DModel",
+}
 _WITHOUT_SCHEDULER = {"OpenSoraPipeline", "OpenSoraPlanPipeline"}
 
 
@@ -53,8 +59,22 @@ def inspect_model(path: str | Path) -> ModelCard:
     if pipeline not in READERS:
         raise ConfigError(f"{folder} holds a {pipeline}; pabcast runs {', '.join(READERS)}")
     parts = {part: _read(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder")}
+    wanted = _TRANSFORMERS.get(pipeline)
+    if wanted and parts["transformer"].get("_class_name", wanted) != wanted:
+        other = parts["transformer"]["_class_name"]
+        raise ConfigError(f"{folder} says {pipeline} in model_index.json and holds a {other}; {wanted} is wanted")
     numbers = READERS[pipeline](index, *parts.values())
     return ModelCard(path=str(folder.resolve()), pipeline=pipeline, revision=_revision(folder), numbers=numbers)
+
+
+def check_weights(card: ModelCard) -> None:
+    """Raise `ConfigError` unless each part of the model has weights that can be read."""
+    for part in _WEIGHED:
+        folder = Path(card.path) / part
+        if not any(folder.glob("*.safetensors")):
+            others = sorted(file.name for file in folder.glob("*.bin"))
+            found = f", only {', '.join(others[:3])}" if others else ""
+            raise ConfigError(f"{folder} has no .safetensors file{found}; weights are read from safetensors alone")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import diffusers
 import torch
 
 from actors.engine.card import inspect_model
-from cluster.errors import RequestError
+from cluster.errors import ConfigError, RequestError
+from cluster.pab import TIMESTEPS
 from cluster.shape import Shape
 
 
@@ -35,7 +36,7 @@ def load_scheduler(folder: Path, pipeline: str) -> Any:
     """What samples the model in `folder`: what it says, or what the authors of a `pipeline` without saying sample with.
 
     Raises:
-        OSError: the folder should say, and does not.
+        ConfigError: the folder should say, and does not, or says what cannot sample.
     """
     if pipeline == "OpenSoraPipeline":
         # Its package takes a second to import, which nobody else should wait for.
@@ -45,8 +46,20 @@ def load_scheduler(folder: Path, pipeline: str) -> Any:
     saved = folder / "scheduler"
     if pipeline == "OpenSoraPlanPipeline" and not saved.is_dir():
         return diffusers.PNDMScheduler()
-    config = diffusers.DDIMScheduler.load_config(saved)
-    return getattr(diffusers, config["_class_name"]).from_config(config)
+    try:
+        config = diffusers.DDIMScheduler.load_config(saved)
+    except OSError as error:
+        raise ConfigError(f"{saved} says no scheduler: {error}") from error
+    name, trained = config.get("_class_name"), config.get("num_train_timesteps", TIMESTEPS)
+    kind: Any = getattr(diffusers, str(name), None)
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise ConfigError(f"{saved} says {name!r}, which is no scheduler of diffusers {diffusers.__version__}")
+    if trained != TIMESTEPS:
+        raise ConfigError(
+            f"{saved} has num_train_timesteps {trained}; pab's windows are of the {TIMESTEPS} timesteps that "
+            "all models of these families were trained with"
+        )
+    return kind.from_config(config)
 
 
 def timesteps(model: str | Path, steps: int, shape: Shape) -> tuple[float, ...]:

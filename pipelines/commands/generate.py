@@ -2,6 +2,7 @@
 
 import time
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ from pipelines.given_paths import check_writable
 from pipelines.local_room import check_room
 from pipelines.progress import counting
 from pipelines.strict import convert
+from pipelines.width_policy import Kindred
 
 if TYPE_CHECKING:
     from actors.result import VideoResult
@@ -80,9 +82,7 @@ def generate(
     )
     check_room(cluster, video.card.path, "--gang")
     file = _check_files(out, save_latents, Path("out") / f"{_slug(prompt)}-{video.request.seed}.mp4")
-    from pipelines.remarks import remark_on_size
-
-    for remark in remark_on_size(video.request.shape, video.card.numbers):
+    for remark in _remarks(video):
         tell(remark, as_json=True)
     begun = time.monotonic()
     result = _make(video, cluster, gang, passes, keep_latents=save_latents is not None)
@@ -92,6 +92,14 @@ def generate(
     tell(f"{made}, {report.graphs} graphs compiled" if report.graphs else made, as_json=as_json)
     if as_json:
         print_json(_contract(video, result, file, time.monotonic() - begun))
+
+
+def _remarks(video: OneVideo) -> Iterator[str]:
+    from pipelines.remarks import remark_on_pab, remark_on_size
+
+    request, numbers = video.request, video.card.numbers
+    yield from remark_on_size(request.shape, numbers)
+    yield from remark_on_pab(request.pab, Kindred.of(request), video.model, numbers)
 
 
 def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, *, keep_latents: bool) -> "VideoResult":

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipelines.commands.job_arguments import ConfigArgument, OverridesArgument
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, spell_seconds, tell
-from pipelines.config import load_config
+from pipelines.config import make_config, read_values
 from pipelines.plan import JobPlan, PlannedGroup, make_plan
 
 
@@ -16,20 +16,22 @@ def plan(
 ) -> int:
     """Show what a job would take, without running it: widths and why, seconds, GPU-hours, bytes sent, memory.
 
-    `gpu=h200` plans for a domain of that GPU (configs/gpus), `gang.latency_s=30` for a latency, `calibration=FILE`
-    by rates that `pabcast bench calibrate` measured. A model without files is planned from its numbers. Seconds are
-    of one video, GB sent and held of one video and one rank; GPU-hours are of all the row's videos.
+    `gpu=h200` plans for a domain of that GPU (configs/gpus), or for `cluster.workers` of it if the job says how many;
+    `gang.latency_s=30` for a latency, `calibration=FILE` by rates that `pabcast bench calibrate` measured. A model
+    without files is planned from its numbers. Seconds are of one video, GB sent and held of one video and one rank;
+    GPU-hours are of all the row's videos.
 
     Exit code 0: the plan is of all that can be made; 3, as of `pabcast run`: no row can be made; 2: bad usage.
 
     Example: pabcast plan configs/plan.yaml gpu=h200 gang.width=auto gang.latency_s=12
     """
-    job = load_config(config, overrides or [])
+    values = read_values(config, overrides or [])
+    job = make_config(values)
     # Ray Data's reader takes seconds to import: only once the config is known to be good.
     from pipelines.plan_rows import planned_requests
     from pipelines.summary import DONE, SOME_FAILED
 
-    made = make_plan(job, planned_requests(job))
+    made = make_plan(job, planned_requests(job), says_workers="workers" in values.get("cluster", {}))
     tell(_spell(made), as_json=as_json)
     if as_json:
         print_json(_contract(made))

@@ -72,7 +72,7 @@ def schedule(
     )
     title = f"{video.model.id}, {request.shape}, {request.steps} steps, {pab}, gang {gang}"
     tell(title + "\n" + spell_schedule(table, numbers.kinds), as_json=as_json)
-    tell(_spell_forecast(predicted), as_json=as_json)
+    tell(f"{_spell_forecast(predicted)}, in {dtype}", as_json=as_json)
     if plot is not None:
         _draw(table, video, title, plot)
         tell(f"drawn to {plot}", as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from actors.engine import ModelCard, VideoRequest
+from actors.engine import ModelCard, VideoRequest, check_weights
 from cluster.errors import ConfigError
 from cluster.guidance import Guidance
 from pipelines.models import KnownModel, find_model, known_model, read_card
@@ -65,6 +65,8 @@ def one_video(
     """
     known = find_model(model) if needs_files else known_model(model)
     card = read_card(known) if known.is_here else _card_without_files(known)
+    if needs_files:
+        check_weights(card)
     config = read_pab(pab)
     check_blocks(config, card.numbers.num_layers)
     defaults = RowDefaults(

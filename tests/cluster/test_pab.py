@@ -10,6 +10,8 @@ from cluster.pab import MlpReuse, PabConfig
         ({"spatial": 0}, "pab.spatial is 0; a range is 1"),
         ({"cross": -2}, "pab.cross is -2"),
         ({"timesteps": (800, 100)}, "800:100; the first must be smaller"),
+        ({"timesteps": (2000, 3000)}, "2000:3000; timesteps are from 1000 down to 0"),
+        ({"timesteps": (-5, 0)}, "-5:0; timesteps are from 1000 down to 0"),
         ({"window": (0.9, 0.1)}, "0 <= start < end <= 1"),
         ({"window": (0.0, 1.5)}, "0 <= start < end <= 1"),
         ({"window": (0.1, 0.9), "timesteps": (100, 800)}, "give one of them"),
@@ -21,7 +23,12 @@ def test_a_nonsense_config_is_refused_in_one_sentence(fields, message):
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"), [({"steps": 0}, "pab.mlp.steps is 0"), ({"blocks": (-1,)}, "start at 0")]
+    ("fields", "message"),
+    [
+        ({"steps": 0}, "pab.mlp.steps is 0"),
+        ({"blocks": (-1,)}, "start at 0"),
+        ({"starts": (700, 5000)}, "pab.mlp.starts has 5000; timesteps are from 1000 down to 0"),
+    ],
 )
 def test_nonsense_mlp_reuse_is_refused(fields, message):
     with pytest.raises(ConfigError, match=message):

@@ -48,6 +48,15 @@ def test_a_wider_gang_has_less_work_and_less_memory_a_rank():
     assert peaks == sorted(peaks, reverse=True)
 
 
+def test_two_passes_hold_the_activations_of_one_branch_and_the_cache_of_both():
+    batched = dataclasses.replace(open_sora(PAB246), shape=dataclasses.replace(SHAPE_480P, num_frames=408))
+    two_pass, one = dataclasses.replace(batched, guidance="two_pass"), dataclasses.replace(batched, branches=1)
+    caches = [work.forecast(1).cache_bytes for work in (batched, two_pass, one)]
+    assert caches[0] == caches[1] == 2 * caches[2]
+    assert two_pass.peak_bytes(1) - one.peak_bytes(1) == caches[2]
+    assert batched.peak_bytes(1) > two_pass.peak_bytes(1)
+
+
 def test_what_is_broadcast_costs_nothing():
     work = open_sora(PAB246)
     rows = [work.schedule.table[kind] for kind in ("spatial", "temporal", "cross")]

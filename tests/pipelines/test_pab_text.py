@@ -52,7 +52,7 @@ def test_mlp_reuse_can_be_written_in_one_line() -> None:
         PabConfig(mlp=MlpReuse(blocks=(0, 3), starts=(864.5, 788), steps=2)),
         PabConfig(mlp=MlpReuse(blocks=(0,), starts=(), steps=2)),
         PabConfig(mlp=MlpReuse(blocks=(), starts=(0.5,), steps=2)),
-        PabConfig(mlp=MlpReuse(blocks=(0,), starts=(1e-5, 1e-300, 1e20, 720, -1), steps=2)),
+        PabConfig(mlp=MlpReuse(blocks=(0,), starts=(1e-5, 1e-300, 999.9999999, 720, 0), steps=2)),
     ],
 )
 def test_a_configs_own_text_is_read_back(config: PabConfig) -> None:

@@ -40,8 +40,8 @@ def config_file(tmp_path: Path) -> str:
     return str(file)
 
 
-def planned(config: JobConfig) -> JobPlan:
-    return make_plan(config, planned_requests(config))
+def planned(config: JobConfig, *, says_workers: bool = False) -> JobPlan:
+    return make_plan(config, planned_requests(config), says_workers=says_workers)
 
 
 def test_widths_never_fall_as_the_resolution_grows_under_a_latency_goal(config_file):
@@ -98,21 +98,35 @@ def test_a_gang_of_a_given_width_must_hold_its_videos_too(config_file):
 
 @pytest.mark.parametrize(
     ("overrides", "workers", "widest"),
-    [([], 8, 8), (["cluster.workers=4"], 4, 4), (["cluster.workers=16"], 16, 8), (["cluster.workers=6"], 6, 6)],
+    [
+        ([], 8, 8),
+        (["cluster.workers=4"], 4, 4),
+        (["cluster.workers=16"], 16, 8),
+        (["cluster.workers=6"], 6, 6),
+        (["cluster.workers=1"], 1, 1),
+    ],
 )
 def test_a_plan_is_for_a_domain_unless_the_job_says_how_many_workers(config_file, overrides, workers, widest):
-    config = load_config(config_file, overrides)
-    assert planned(config).workers == workers
-    with pytest.raises(ConfigError, match=f"a gang of {widest + 1} is wider .* a job may hold {widest} worker"):
-        planned(load_config(config_file, [*overrides, f"gang.width={widest + 1}"]))
+    said = bool(overrides)
+    assert planned(load_config(config_file, overrides), says_workers=said).workers == workers
+    limit = "the domain of h200 in configs/gpus" if widest == 8 else "cluster.workers and cluster.domain_workers"
+    sentence = f"a gang of {widest + 1} is wider .* a job may hold {widest} workers?; {limit} must be"
+    with pytest.raises(ConfigError, match=sentence):
+        planned(load_config(config_file, [*overrides, f"gang.width={widest + 1}"]), says_workers=said)
+
+
+@pytest.mark.parametrize(("overrides", "workers"), [([], 8), (["cluster.workers=1"], 1)])
+def test_the_command_knows_whether_the_job_says_how_many_workers(config_file, overrides, workers):
+    result = CliRunner().invoke(app, ["plan", config_file, *overrides, "--json"])
+    assert json.loads(result.stdout)["workers"] == workers
 
 
 def test_no_gang_is_planned_that_a_job_may_not_hold(config_file):
     kept = ["cluster.workers=8", "cluster.online_workers=6"]
-    plan = planned(load_config(config_file, [*kept, "gang.latency_s=1"]))
+    plan = planned(load_config(config_file, [*kept, "gang.latency_s=1"]), says_workers=True)
     assert {group.decision.width for group in plan.groups} == {2}
     with pytest.raises(ConfigError, match=r"may hold 2 workers; cluster\.workers and"):
-        planned(load_config(config_file, [*kept, "gang.width=8"]))
+        planned(load_config(config_file, [*kept, "gang.width=8"]), says_workers=True)
 
 
 def test_rates_of_another_device_are_refused(config_file, tmp_path):

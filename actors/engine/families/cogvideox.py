@@ -7,12 +7,19 @@ width, F frames, H and W pixels.
 from typing import Any
 
 import torch
-from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
+from diffusers import (
+    AutoencoderKLCogVideoX,
+    CogVideoXDDIMScheduler,
+    CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
+)
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
+from transformers import T5EncoderModel
 
 from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
+from actors.engine.families.saved_parts import load_pipeline
 from actors.engine.families.wavefront import Wavefront
 from actors.engine.models.cogvideox import CogVideoXDenoiser
 from actors.engine.peers import Peers
@@ -37,8 +44,12 @@ class CogVideoX(Family):
     @classmethod
     def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "CogVideoX":
         """The pipeline in the folder `path`."""
-        parts = CogVideoXPipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
-        return cls(parts.to(device), blocks)
+        kinds = {
+            "transformer": CogVideoXTransformer3DModel,
+            "vae": AutoencoderKLCogVideoX,
+            "text_encoder": T5EncoderModel,
+        }
+        return cls(load_pipeline(CogVideoXPipeline, path, kinds, dict.fromkeys(kinds, dtype)).to(device), blocks)
 
     def denoiser(self, shape: Shape, fps: float) -> CogVideoXDenoiser:
         """The same for every video."""

@@ -4,11 +4,13 @@ Shapes: C latent channels, T frames, t this rank's frames, h and w latent height
 """
 
 import torch
-from diffusers import LattePipeline
+from diffusers import AutoencoderKL, LattePipeline, LatteTransformer3DModel
+from transformers import T5EncoderModel
 
 from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
+from actors.engine.families.saved_parts import load_pipeline
 from actors.engine.models.latte import LatteDenoiser
 from actors.engine.peers import Peers
 from actors.engine.sequence import spans
@@ -27,8 +29,8 @@ class Latte(Family):
     @classmethod
     def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "Latte":
         """The pipeline in the folder `path`."""
-        parts = LattePipeline.from_pretrained(path, dtype=dtype, use_safetensors=True, local_files_only=True)
-        return cls(parts.to(device), blocks)
+        kinds = {"transformer": LatteTransformer3DModel, "vae": AutoencoderKL, "text_encoder": T5EncoderModel}
+        return cls(load_pipeline(LattePipeline, path, kinds, dict.fromkeys(kinds, dtype)).to(device), blocks)
 
     def denoiser(self, shape: Shape, fps: float) -> LatteDenoiser:
         """The same for every video."""

@@ -5,7 +5,7 @@ from importlib import import_module
 import torch
 
 from actors.engine.blocks import Blocks
-from actors.engine.card import ModelCard
+from actors.engine.card import ModelCard, check_weights
 from actors.engine.families.family import Family
 from cluster.errors import ConfigError
 
@@ -21,6 +21,7 @@ FAMILIES = {
 
 def load_family(card: ModelCard, device: str, dtype: torch.dtype, blocks: Blocks) -> Family:
     """The model of `card`, whose blocks `blocks` runs; `ConfigError` if its files do not fit it."""
+    check_weights(card)
     module, _, name = FAMILIES[card.pipeline].partition(":")
     family: type[Family] = getattr(import_module(module), name)
     try:

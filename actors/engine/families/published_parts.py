@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from transformers import AutoTokenizer, T5EncoderModel
 
+from actors.engine.families.saved_parts import load_part
 from actors.engine.models.published import PublishedModel
 from cluster.errors import ConfigError
 
@@ -57,9 +58,7 @@ class PublishedParts:
         return cls(
             transformer=transformer.from_published(folder / "transformer", dtype).to(device),
             vae=vae.from_published(folder / "vae", dtype).to(device),
-            text_encoder=T5EncoderModel.from_pretrained(
-                folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
-            ).to(device),
+            text_encoder=load_part(T5EncoderModel, folder / "text_encoder", dtype).to(device),
             tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
             scheduler=scheduler,
         )

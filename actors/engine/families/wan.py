@@ -7,13 +7,15 @@ width, F frames, H and W pixels.
 from typing import Any
 
 import torch
-from diffusers import WanPipeline
+from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResample
 from torch import nn
+from transformers import UMT5EncoderModel
 
 from actors.engine.blocks import Blocks
 from actors.engine.families.family import Family
 from actors.engine.families.frames import Frames, to_uint8
+from actors.engine.families.saved_parts import load_pipeline
 from actors.engine.families.wavefront import Hook, Wavefront
 from actors.engine.models.wan import WanDenoiser
 from actors.engine.peers import Peers
@@ -30,9 +32,9 @@ class Wan(Family):
     @classmethod
     def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "Wan":
         """The pipeline in the folder `path`; its VAE in float32, as its authors run it."""
-        dtypes = {"vae": torch.float32, "default": dtype}
-        parts = WanPipeline.from_pretrained(path, dtype=dtypes, use_safetensors=True, local_files_only=True)
-        return cls(parts.to(device), blocks)
+        kinds = {"transformer": WanTransformer3DModel, "vae": AutoencoderKLWan, "text_encoder": UMT5EncoderModel}
+        dtypes = {**dict.fromkeys(kinds, dtype), "vae": torch.float32}
+        return cls(load_pipeline(WanPipeline, path, kinds, dtypes).to(device), blocks)
 
     @property
     def latents_dtype(self) -> torch.dtype:

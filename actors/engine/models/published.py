@@ -11,11 +11,11 @@ from accelerate import init_empty_weights
 from diffusers import ModelMixin
 from safetensors.torch import load_file
 
+from actors.engine.keys import spell_faults
 from cluster.errors import ConfigError
 
 _CONFIG = "config.json"
 _WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors")
-_NAMED = 5
 
 
 class PublishedModel(ModelMixin):
@@ -71,18 +71,8 @@ def _faults(wanted: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tensor])
     """What is wrong with the keys that a file has; empty if nothing is."""
     shapes = [
         f"{key} {tuple(got[key].shape)} instead of {tuple(wanted[key].shape)}"
-        for key in sorted(wanted.keys() & got.keys())
+        for key in wanted.keys() & got.keys()
         if wanted[key].shape != got[key].shape
     ]
-    faults = {
-        "missing": sorted(wanted.keys() - got.keys()),
-        "unexpected": sorted(got.keys() - wanted.keys()),
-        "of another shape": shapes,
-    }
-    return "; ".join(f"{len(keys)} {fault}: {_named(keys)}" for fault, keys in faults.items() if keys)
-
-
-def _named(keys: Sequence[str]) -> str:
-    """The first of `keys`, and how many more there are."""
-    rest = len(keys) - _NAMED
-    return ", ".join(keys[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    missing, unexpected = list(wanted.keys() - got.keys()), list(got.keys() - wanted.keys())
+    return spell_faults({"missing": missing, "unexpected": unexpected, "of another shape": shapes})
