@@ -52,7 +52,8 @@ def load_scheduler(folder: Path, pipeline: str) -> Any:
         raise ConfigError(f"{saved} says no scheduler: {error}") from error
     name, trained = config.get("_class_name"), config.get("num_train_timesteps", TIMESTEPS)
     kind: Any = getattr(diffusers, str(name), None)
-    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+    is_scheduler = isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)
+    if not is_scheduler:
         raise ConfigError(f"{saved} says {name!r}, which is no scheduler of diffusers {diffusers.__version__}")
     if trained != TIMESTEPS:
         raise ConfigError(
