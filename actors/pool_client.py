@@ -124,6 +124,7 @@ class PoolClient:
         options: "RunOptions | None" = None,
         key: str | None = None,
         on_progress: Callable[[int], None] | None = None,
+        progress_s: float = _PROGRESS_S,
     ) -> VideoResult:
         """Have a video made by a gang of `width`; `key` (its sample_id if None) is what `cancel` takes.
 
@@ -131,7 +132,7 @@ class PoolClient:
         is given up. With predicted `seconds` by width, `width` included, it may be given one of those instead while
         workers are idle.
 
-        `on_progress` hears of the number of finished steps, about twice a second. Cancelling the awaiting
+        `on_progress` hears of the number of finished steps, every `progress_s` if it changed. Cancelling the awaiting
         task cancels the request.
 
         Raises:
@@ -145,7 +146,7 @@ class PoolClient:
         ticket = uuid.uuid4().hex
         wish = Wish(width=width, priority=priority, attempts=attempts, seconds=seconds or {})
         order = Order.pack(request, options or RunOptions(), ticket=ticket, key=key or request.sample_id, wish=wish)
-        following = asyncio.ensure_future(self._follow(ticket, on_progress)) if on_progress else None
+        following = asyncio.ensure_future(self._follow(ticket, on_progress, progress_s)) if on_progress else None
         try:
             return await self._made(order)
         except asyncio.CancelledError:
@@ -216,10 +217,10 @@ class PoolClient:
                 return answer
             await asyncio.sleep(_FULL_WAIT_S)
 
-    async def _follow(self, ticket: str, on_progress: Callable[[int], None]) -> None:
+    async def _follow(self, ticket: str, on_progress: Callable[[int], None], progress_s: float) -> None:
         last = -1
         while True:
-            await asyncio.sleep(_PROGRESS_S)
+            await asyncio.sleep(progress_s)
             try:
                 steps = await self._actor.steps_done.remote(ticket)
             except ray.exceptions.ActorUnavailableError:

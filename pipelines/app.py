@@ -12,6 +12,7 @@ from pipelines.commands.output import tell
 from pipelines.commands.plan import plan
 from pipelines.commands.run import run
 from pipelines.commands.schedule import schedule
+from pipelines.commands.serve import serve
 
 app = typer.Typer(
     name="pabcast",
@@ -25,6 +26,7 @@ app.command()(run)
 app.command()(plan)
 app.command()(generate)
 app.command()(schedule)
+app.command()(serve)
 app.command()(models)
 app.add_typer(bench, name="bench")
 

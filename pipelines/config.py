@@ -201,19 +201,15 @@ def _read_model(value: object, key: str) -> KnownModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobConfig:
-    """All of a job."""
+class VideoConfig:
+    """How videos are made: what jobs and endpoints have in common."""
 
     model: KnownModel = field(metadata={"read": _read_model})
-    input: InputConfig
-    output: OutputConfig
     sampling: Sampling
     pab: PabConfig = field(default_factory=PabConfig, metadata={"read": read_pab})
     gang: GangConfig = field(default_factory=GangConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
-    flight: int | None = None
-    """Most videos submitted at once; null is 2 x workers + 2."""
     attempts: int = 3
     """How many ranks a video may lose without getting further; then its prompt counts as what kills them."""
     gpu: str | None = None
@@ -222,10 +218,8 @@ class JobConfig:
     """A file of `pabcast bench calibrate`: measured rates instead of assumed ones."""
 
     def __post_init__(self) -> None:
-        for name in ("flight", "attempts"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; it must be 1 or more")
+        if self.attempts < 1:
+            raise ConfigError(f"attempts is {self.attempts}; it must be 1 or more")
         if self.gpu is None:  # a plan for other hardware has that hardware's workers
             self.gang.check_workers(self.cluster.widest_of_a_job)
 
@@ -234,16 +228,31 @@ class JobConfig:
         """How a gang runs its videos."""
         return self.engine.options(by_cost=self.gang.is_by_cost)
 
-    @property
-    def videos_in_flight(self) -> int:
-        """The bound on videos submitted at once."""
-        return self.flight or 2 * self.cluster.workers + 2
-
     def to_yaml(self) -> str:
         """The resolved config as YAML that loads again."""
         plain = dataclasses.asdict(self)
         plain |= {"model": self.model.id, "pab": self.pab.text()}
         return OmegaConf.to_yaml(OmegaConf.create(plain))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobConfig(VideoConfig):
+    """All of a job."""
+
+    input: InputConfig
+    output: OutputConfig
+    flight: int | None = None
+    """Most videos submitted at once; null is 2 x workers + 2."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.flight is not None and self.flight < 1:
+            raise ConfigError(f"flight is {self.flight}; it must be 1 or more")
+
+    @property
+    def videos_in_flight(self) -> int:
+        """The bound on videos submitted at once."""
+        return self.flight or 2 * self.cluster.workers + 2
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> JobConfig:
@@ -258,8 +267,13 @@ def read_values(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def make_config(values: Mapping[str, Any]) -> JobConfig:
     """Build a job's config from plain values; what `sampling` does not say is as the model's entry says."""
+    config = build(JobConfig, with_model_sampling(values))
+    return dataclasses.replace(config, input=InputConfig(path=find_shipped(config.input.path)))
+
+
+def with_model_sampling(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`values` with what the model's entry says of `sampling` where they do not."""
     model, sampling = values.get("model"), values.get("sampling", {})
     if isinstance(model, str) and isinstance(sampling, Mapping):
-        values = {**values, "sampling": {**known_model(model).sampling, **sampling}}
-    config = build(JobConfig, values)
-    return dataclasses.replace(config, input=InputConfig(path=find_shipped(config.input.path)))
+        return {**values, "sampling": {**known_model(model).sampling, **sampling}}
+    return values

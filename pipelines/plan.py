@@ -29,6 +29,11 @@ class PlannedGroup:
         """Of all its videos."""
         return self.videos * self.decision.cost.gpu_seconds
 
+    def seconds_on(self, workers: int) -> float:
+        """By the clock, of all its videos: as many of its gangs as `workers` have room for run side by side."""
+        cost = self.decision.cost
+        return self.videos * cost.seconds / (workers // cost.width)
+
     @property
     def all_to_all_bytes(self) -> int:
         """What the mean rank hands to the all-to-alls of one video."""
@@ -58,8 +63,12 @@ class JobPlan:
 
     @property
     def hours(self) -> float:
-        """By the clock, every worker busy to the end."""
-        return self.gpu_hours / self.workers
+        """By the clock, if gangs of a kind run side by side, where one of 5 leaves 3 of 8 workers idle.
+
+        No less than the longest video.
+        """
+        longest = max((group.decision.cost.seconds for group in self.groups), default=0.0)
+        return max(longest, sum(group.seconds_on(self.workers) for group in self.groups)) / 3600
 
     @property
     def dollars(self) -> float | None:

@@ -29,8 +29,10 @@ def remark_on_broadcast(job: CheckedJob) -> Iterator[str]:
     """Likewise of its `pab`, once there is something to make: the model's timesteps take a second to be had."""
     sampling = job.config.sampling
     shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
-    video = Kindred(shape=shape, steps=sampling.steps, branches=branches_of(sampling.guidance_scale))
-    yield from remark_on_pab(job.config.pab, video, job.config.model, job.card.numbers)
+    video = Kindred(
+        shape=shape, steps=sampling.steps, branches=branches_of(sampling.guidance_scale), pab=job.config.pab
+    )
+    yield from remark_on_pab(video, job.config.model, job.card.numbers)
 
 
 def remark_on_size(shape: Shape, numbers: ModelNumbers) -> Iterator[str]:
@@ -42,18 +44,19 @@ def remark_on_size(shape: Shape, numbers: ModelNumbers) -> Iterator[str]:
         )
 
 
-def remark_on_pab(pab: PabConfig, video: Kindred, model: KnownModel, numbers: ModelNumbers) -> Iterator[str]:
-    """A sentence if `pab` asks for something, and nothing or not every kind is broadcast in such a `video`."""
+def remark_on_pab(video: Kindred, model: KnownModel, numbers: ModelNumbers) -> Iterator[str]:
+    """A sentence if the `video`'s PAB asks for something, and nothing or not every kind is broadcast in it."""
+    pab = video.pab
     if pab == PabConfig():
         return
     times = model_timesteps(model, video.steps, video.shape)
     schedule = plan_schedule(pab, times, numbers, video.shape, branches=video.branches)
     asked = [kind for kind in KINDS if kind in numbers.sites and pab.asks_for(kind)]
     silent = [kind for kind in asked if schedule.computed[kind] == schedule.num_steps]
+    why = "" if pab.cache_budget_gb is None else f"; pab.cache_budget_gb is {pab.cache_budget_gb:g}"
     if silent == asked:
-        yield f"pab broadcasts nothing: each of the {schedule.num_steps} steps computes everything"
+        yield f"pab broadcasts nothing: each of the {schedule.num_steps} steps computes everything{why}"
     elif silent:
-        why = "" if pab.cache_budget_gb is None else f"; pab.cache_budget_gb is {pab.cache_budget_gb:g}"
         yield f"pab does not broadcast {', '.join(silent)}: every step computes it{why}"
 
 

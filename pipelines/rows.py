@@ -12,7 +12,7 @@ from cluster.guidance import Guidance
 from cluster.model import ModelNumbers
 from cluster.pab import PabConfig
 from cluster.shape import Shape
-from pipelines.config import JobConfig
+from pipelines.config import VideoConfig
 from pipelines.sampling import WANTED, Sampling, limit_problem
 from pipelines.widths import GangConfig
 
@@ -33,7 +33,7 @@ class RowDefaults:
     guidance: Guidance = "batched"
 
     @classmethod
-    def of(cls, config: JobConfig, numbers: ModelNumbers, model_revision: str = "") -> "RowDefaults":
+    def of(cls, config: VideoConfig, numbers: ModelNumbers, model_revision: str = "") -> "RowDefaults":
         """Of a job, with the numbers of its model."""
         return cls(
             sampling=config.sampling,

@@ -1,6 +1,7 @@
 """The width of each video of a job: a number, by a table, or by predicted cost."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,11 +11,13 @@ from cluster.calibration import Calibration, assume
 from cluster.cost import predict
 from cluster.errors import ConfigError, RequestError
 from cluster.gpu import GpuSpec
+from cluster.guidance import branches_of
 from cluster.model import ModelNumbers
+from cluster.pab import PabConfig
 from cluster.shape import Shape
 from cluster.width import Capacity, Goal, WidthDecision, check_memory, choose_width
 from cluster.workload import Workload
-from pipelines.config import JobConfig
+from pipelines.config import VideoConfig
 from pipelines.gpus import find_gpu, load_calibration
 from pipelines.models import KnownModel, read_card
 
@@ -26,18 +29,19 @@ class Kindred:
     shape: Shape
     steps: int
     branches: Literal[1, 2]
+    pab: PabConfig
 
     @classmethod
     def of(cls, request: VideoRequest) -> "Kindred":
         """The group that `request` belongs to."""
-        return cls(shape=request.shape, steps=request.steps, branches=request.branches)
+        return cls(shape=request.shape, steps=request.steps, branches=request.branches, pab=request.pab)
 
 
 @dataclass
 class WidthPolicy:
-    """Decides widths for one job; equal videos are decided once. It pickles."""
+    """Decides widths for one job or endpoint; equal videos are decided once. It pickles."""
 
-    config: JobConfig
+    config: VideoConfig
     gpu: GpuSpec
     calibration: Calibration
     workers: int
@@ -46,7 +50,7 @@ class WidthPolicy:
     _decided: dict[Kindred, tuple[Workload, WidthDecision] | str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: JobConfig, numbers: ModelNumbers, workers: int) -> "WidthPolicy":
+    def of(cls, config: VideoConfig, numbers: ModelNumbers, workers: int) -> "WidthPolicy":
         """For `workers` of the GPU that the config names, or of the CPU; `numbers` are the model's."""
         gpu = find_gpu(config.gpu or "cpu")
         bytes_ = _element_bytes(config, gpu)
@@ -57,6 +61,17 @@ class WidthPolicy:
                 "leave one of them out, or measure on that GPU"
             )
         return cls(config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=numbers)
+
+    def warm_up(self) -> None:
+        """Decide the config's own video, so that what takes seconds to import is there when the first one is asked for.
+
+        That it cannot be made is no error: others may be.
+        """
+        sampling = self.config.sampling
+        shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
+        branches = branches_of(sampling.guidance_scale)
+        with suppress(RequestError):
+            self.decide(Kindred(shape=shape, steps=sampling.steps, branches=branches, pab=self.config.pab))
 
     def offer(self, request: VideoRequest) -> tuple[int, Mapping[int, float]]:
         """The width for `request`, and predicted seconds at the widths that the pool may give it instead.
@@ -86,9 +101,9 @@ class WidthPolicy:
         return found
 
     def _decide(self, kindred: Kindred) -> tuple[Workload, WidthDecision]:
-        model, pab, gang = self.config.model, self.config.pab, self.config.gang
+        model, gang = self.config.model, self.config.gang
         times, size = model_timesteps(model, kindred.steps, kindred.shape), _element_bytes(self.config, self.gpu)
-        schedule = plan_schedule(pab, times, self.numbers, kindred.shape, branches=kindred.branches)
+        schedule = plan_schedule(kindred.pab, times, self.numbers, kindred.shape, branches=kindred.branches)
         work = Workload(
             numbers=self.numbers,
             shape=kindred.shape,
@@ -132,7 +147,7 @@ def _is_of(calibration: Calibration, gpu: GpuSpec) -> bool:
     return gpu.id.partition("-")[0] in calibration.device.lower().replace(" ", "")
 
 
-def _element_bytes(config: JobConfig, gpu: GpuSpec) -> Literal[2, 4]:
+def _element_bytes(config: VideoConfig, gpu: GpuSpec) -> Literal[2, 4]:
     dtype = config.cluster.dtype
     if dtype == "auto":
         return 4 if gpu.id == "cpu" else 2

@@ -11,14 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.app import app
+from pipelines.video import decode_mp4
+from tests.pipelines.serving.endpoint import Endpoint
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-ELSEWHERE = ("pip install", "pytest", "python -m actors.engine.demo.train")
+ELSEWHERE = ("pip install", "pytest", "python -m actors.engine.demo.train", "pabcast serve")
 
 
 def shown_commands() -> list[str]:
-    """The lines of the README's `sh` blocks, cut at `&&`, without those that .ci/run and the demo's tests run."""
+    """The lines of the README's `sh` blocks, cut at `&&`, without those that .ci/run and other tests run."""
     blocks = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines() if line.strip()]
     commands = [part.strip() for line in lines for part in line.split("&&")]
@@ -54,6 +56,28 @@ def test_the_engine_example_of_the_readme_runs_as_written():
     result = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=110)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("(16, 64, 96, 3) {'spatial': 20, 'temporal': 14, 'cross': 13")
+
+
+@pytest.mark.slow
+def test_the_endpoint_answers_the_example_of_the_readme(tmp_path):
+    """On another port than the one that is shown, which may be taken."""
+    assert "pabcast serve configs/serve.yaml\n" in README
+    (example,) = (
+        block for block in re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.M) if "openai" in block
+    )
+    endpoint = Endpoint(tmp_path)
+    endpoint.start()
+    try:
+        example = example.replace("http://127.0.0.1:8000", endpoint.url)
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", example], cwd=tmp_path, capture_output=True, text=True
+        )
+    finally:
+        status = endpoint.stop()
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "completed 96x64\n"
+    assert decode_mp4((tmp_path / "red.mp4").read_bytes()).shape == (16, 64, 96, 3)
+    assert status == 0
 
 
 def test_ci_runs_the_two_commands_of_the_first_screen():

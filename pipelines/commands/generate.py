@@ -99,7 +99,7 @@ def _remarks(video: OneVideo) -> Iterator[str]:
 
     request, numbers = video.request, video.card.numbers
     yield from remark_on_size(request.shape, numbers)
-    yield from remark_on_pab(request.pab, Kindred.of(request), video.model, numbers)
+    yield from remark_on_pab(Kindred.of(request), video.model, numbers)
 
 
 def _make(video: OneVideo, cluster: ClusterConfig, gang: int, passes: Guidance, *, keep_latents: bool) -> "VideoResult":

@@ -44,11 +44,8 @@ def _spell(made: JobPlan) -> str:
     lines.append("videos  shape            steps  width  seconds  GPU-hours  GB sent  GB held  why")
     lines += [_row(group) for group in made.groups]
     price = "" if made.dollars is None else f", ${made.dollars:,.2f}"
-    longest = max((group.decision.cost.seconds for group in made.groups), default=0.0)
-    least = f", but no less than the longest video, {spell_seconds(longest)}" if longest > made.hours * 3600 else ""
-    lines.append(
-        f"{made.gpu_hours:.3f} GPU-hours{price}; {spell_seconds(made.hours * 3600)} if all are always busy{least}"
-    )
+    seconds = spell_seconds(made.hours * 3600)
+    lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {seconds} if gangs of a kind run side by side")
     lines += [f"refused, {count} {'row' if count == 1 else 'rows'}: {reason}" for count, reason in made.refused]
     return "\n".join(lines)
 

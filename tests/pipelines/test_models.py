@@ -35,10 +35,11 @@ NUMBERS: dict[str, object] = dict.fromkeys(NAMES, 1)
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("model_index.json", [], "a json file of .* is not what diffusers saves"),
-        ("transformer/config.json", {}, "lacks sample_size"),
-        ("vae/config.json", {}, "lacks block_out_channels"),
+        ("model_index.json", [], "model_index.json is not what diffusers saves, which is an object"),
+        ("transformer/config.json", {}, r"model/transformer/config\.json lacks sample_size"),
+        ("vae/config.json", {}, r"model/vae/config\.json lacks block_out_channels"),
         ("vae/config.json", {"block_out_channels": 3}, "is not what diffusers saves"),
+        ("text_encoder/config.json", {"architectures": 3}, "is not what diffusers saves"),
         ("transformer/config.json", NUMBERS | {"patch_size": 0}, "makes patch_size 0, and 1 or more"),
         ("transformer/config.json", NUMBERS | {"patch_size": "2"}, "makes patch_size '2', and 1 or more"),
         ("scheduler", None, "has no folder scheduler"),

@@ -60,6 +60,21 @@ def test_rows_times_seconds_add_up_to_the_gpu_hours(config_file):
     assert sum(count * cost.width * cost.seconds for count, cost in costs) / 3600 == pytest.approx(plan.gpu_hours)
 
 
+def test_a_gang_of_five_leaves_three_of_eight_workers_idle(config_file):
+    plan = planned(load_config(config_file, ["gang.width=5"]))
+    seconds = [(group.videos, group.decision.cost.seconds) for group in plan.groups]
+    assert plan.hours * 3600 == pytest.approx(sum(videos * each for videos, each in seconds))
+    pairs = planned(load_config(config_file, ["gang.width=4"]))
+    seconds = [(group.videos, group.decision.cost.seconds) for group in pairs.groups]
+    assert pairs.hours * 3600 == pytest.approx(sum(videos * each / 2 for videos, each in seconds))
+
+
+def test_no_job_takes_less_than_its_longest_video(config_file):
+    overrides = ["gang.width=1", "cluster.workers=64"]
+    plan = planned(load_config(config_file, overrides), says_workers=True)
+    assert plan.hours * 3600 == max(group.decision.cost.seconds for group in plan.groups)
+
+
 def test_the_papers_all_to_all_volumes_are_in_the_plan(config_file):
     # arXiv 2408.12588, the table of communication: GB a rank of 8 without and with PAB246.
     for override, volume in (("pab=off", 23.08), (PAB246, 13.08)):

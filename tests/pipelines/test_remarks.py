@@ -29,7 +29,10 @@ def test_a_size_beyond_the_trained_one_is_remarked_on() -> None:
         ("cache_dtype=fp8", "pab broadcasts nothing: each of the 30 steps computes everything"),
         ("spatial=2,timesteps=100:101", "pab broadcasts nothing: each of the 30 steps computes everything"),
         ("spatial=2,cross=3,window=0.5:0.53", "pab does not broadcast cross: every step computes it"),
-        ("pab246,cache_budget_gb=0.000001", "pab broadcasts nothing: each of the 30 steps computes everything"),
+        (
+            "pab246,cache_budget_gb=0.000001",
+            r"pab broadcasts nothing: each of the 30 steps computes everything; pab\.cache_budget_gb is 1e-06",
+        ),
         (
             "pab246,cache_budget_gb=0.003",
             r"pab does not broadcast spatial: .*; pab\.cache_budget_gb is 0\.003",
@@ -38,9 +41,9 @@ def test_a_size_beyond_the_trained_one_is_remarked_on() -> None:
 )
 def test_what_of_pab_has_no_effect_is_remarked_on(text: str, remark: str | None) -> None:
     model = find_model("demo")
-    video = Kindred(shape=Shape(height=64, width=64, num_frames=16), steps=30, branches=2)
     ranges = text.replace("pab246", "spatial=2,temporal=4,cross=6,timesteps=100:800")
-    said = list(remark_on_pab(read_pab(ranges), video, model, inspect_model(model.folder).numbers))
+    video = Kindred(shape=Shape(height=64, width=64, num_frames=16), steps=30, branches=2, pab=read_pab(ranges))
+    said = list(remark_on_pab(video, model, inspect_model(model.folder).numbers))
     assert len(said) == (0 if remark is None else 1)
     assert remark is None or re.fullmatch(remark, said[0])
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKLCogVideoX,
-    CogVideoXDDIMScheduler,
     CogVideoXPipeline,
     CogVideoXTransformer3DModel,
 )
@@ -29,16 +28,14 @@ from cluster.shape import Shape
 class CogVideoX(Family):
     """A `CogVideoXPipeline`.
 
-    5B is published with a sampler that draws new noise at every step, `CogVideoXDPMScheduler`; here DDIM with the
-    same numbers stands in for it, as in 2B: then a request has one video, whatever gang makes it.
+    5B is published with a sampler that draws new noise at every step, `CogVideoXDPMScheduler`; DDIM with the
+    same numbers is loaded for it, as in 2B: then a request has one video, whatever gang makes it.
     """
 
     predicts_float32 = True
 
     def __init__(self, parts: CogVideoXPipeline, blocks: Blocks) -> None:
         super().__init__(parts, blocks)
-        if not isinstance(parts.scheduler, CogVideoXDDIMScheduler):
-            parts.scheduler = CogVideoXDDIMScheduler.from_config(parts.scheduler.config)
         self._denoiser = CogVideoXDenoiser(parts.transformer, blocks)
 
     @classmethod

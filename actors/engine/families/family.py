@@ -66,7 +66,7 @@ class Family(ABC):
     @classmethod
     @abstractmethod
     def load(cls, path: str, device: str, dtype: torch.dtype, blocks: Blocks) -> "Family":
-        """The model in the folder `path`, safetensors only; raises `OSError` or `ValueError` if it cannot be had."""
+        """The model in the folder `path`, safetensors only; raises `ConfigError` if it cannot be had."""
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,6 @@ import torch
 from actors.engine.blocks import Blocks
 from actors.engine.card import ModelCard, check_weights
 from actors.engine.families.family import Family
-from cluster.errors import ConfigError
 
 FAMILIES = {
     "CogVideoXPipeline": "actors.engine.families.cogvideox:CogVideoX",
@@ -24,7 +23,4 @@ def load_family(card: ModelCard, device: str, dtype: torch.dtype, blocks: Blocks
     check_weights(card)
     module, _, name = FAMILIES[card.pipeline].partition(":")
     family: type[Family] = getattr(import_module(module), name)
-    try:
-        return family.load(card.path, device, dtype, blocks)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the model in {card.path} cannot be loaded: {error}") from error
+    return family.load(card.path, device, dtype, blocks)

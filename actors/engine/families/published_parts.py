@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from transformers import AutoTokenizer, T5EncoderModel
+from transformers import T5EncoderModel
 
-from actors.engine.families.saved_parts import load_part
+from actors.engine.families.saved_parts import load_part, load_tokenizer
 from actors.engine.models.published import PublishedModel
 from cluster.errors import ConfigError
 
@@ -48,8 +48,7 @@ class PublishedParts:
         """What is in the folders `transformer`, `vae`, `text_encoder` and `tokenizer` of `path`.
 
         Raises:
-            ConfigError: a folder is not there, or holds another model.
-            OSError, ValueError: what transformers cannot read.
+            ConfigError: a folder is not there, holds another model, or cannot be read.
         """
         folder = Path(path)
         for name, wanted in _WANTED.items():
@@ -59,7 +58,7 @@ class PublishedParts:
             transformer=transformer.from_published(folder / "transformer", dtype).to(device),
             vae=vae.from_published(folder / "vae", dtype).to(device),
             text_encoder=load_part(T5EncoderModel, folder / "text_encoder", dtype).to(device),
-            tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            tokenizer=load_tokenizer(folder / "tokenizer"),
             scheduler=scheduler,
         )
 

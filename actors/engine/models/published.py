@@ -12,6 +12,7 @@ from diffusers import ModelMixin
 from safetensors.torch import load_file
 
 from actors.engine.keys import spell_faults
+from actors.engine.part_errors import told_of
 from cluster.errors import ConfigError
 
 _CONFIG = "config.json"
@@ -35,15 +36,16 @@ class PublishedModel(ModelMixin):
 
         Raises:
             ConfigError: a file is not there, a built-in setting has another value, or keys are missing, unexpected
-                or of another shape.
+                or of another shape, or the files cannot be read.
         """
         config, file = _file(folder, _CONFIG), _file(folder, *_WEIGHTS)
-        settings = cls._settings(json.loads(config.read_text()))
-        # Only parameters: a buffer that is not in the file, such as fixed positions, must come out computed.
-        with init_empty_weights(include_buffers=False):
-            model = cls(**settings)
-        unread = tuple(cls.training_keys)
-        weights = {key: value.to(dtype) for key, value in load_file(file).items() if not key.startswith(unread)}
+        with told_of(folder):
+            settings = cls._settings(json.loads(config.read_text()))
+            # Only parameters: a buffer that is not in the file, such as fixed positions, must come out computed.
+            with init_empty_weights(include_buffers=False):
+                model = cls(**settings)
+            unread = tuple(cls.training_keys)
+            weights = {key: value.to(dtype) for key, value in load_file(file).items() if not key.startswith(unread)}
         if faults := _faults(model.state_dict(), weights):
             raise ConfigError(f"{file} is of another model than {cls.__name__}; keys {faults}")
         model.load_state_dict(weights, assign=True)

@@ -1,0 +1,87 @@
+"""The endpoint as a Ray Serve application: `serve run pipelines.serve:app config=configs/serve.yaml`."""
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from cluster.errors import ConfigError
+from pipelines.serving.api import make_api
+from pipelines.serving.clerk import Admission, Clerk
+from pipelines.serving.config import ServeConfig, load_serve_config
+from pipelines.serving.desk import Desk
+from pipelines.serving.job import VideoJob
+from pipelines.serving.queue import Look
+
+CLERK, INGRESS = "clerk", "ingress"
+_CALLS = 10_000
+"""Requests that one process holds at once; what is too much is refused by the clerk."""
+
+
+class ServedClerk:
+    """The clerk behind a Serve handle."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    async def admit(self, job: VideoJob, idempotency_key: str | None, asked: str) -> Admission:
+        """As `Clerk.admit`."""
+        answer: Admission = await self._handle.admit.remote(job, idempotency_key, asked)
+        return answer
+
+    async def look(self, job_ids: list[str]) -> dict[str, Look]:
+        """As `Clerk.look`."""
+        answer: dict[str, Look] = await self._handle.look.remote(job_ids)
+        return answer
+
+    async def forget(self, job: VideoJob) -> None:
+        """As `Clerk.forget`."""
+        await self._handle.forget.remote(job)
+
+    async def state(self) -> dict[str, Any]:
+        """As `Clerk.state`."""
+        answer: dict[str, Any] = await self._handle.state.remote()
+        return answer
+
+
+class Ingress:
+    """One of the processes that answer requests."""
+
+    def __init__(self, config: ServeConfig, clerk: Any) -> None:
+        self.desk = Desk(config, ServedClerk(clerk))
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """What Serve asks of a class whose app is made in its replica."""
+        return make_api(lambda: self.desk)
+
+
+def build(config: ServeConfig) -> Application:
+    """The application of an endpoint."""
+    clerk = serve.deployment(
+        name=CLERK,
+        num_replicas=1,
+        max_ongoing_requests=_CALLS,
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=2.0,
+        graceful_shutdown_timeout_s=30.0,
+    )(Clerk)
+    ingress = serve.deployment(
+        name=INGRESS,
+        num_replicas=config.http.replicas,
+        max_ongoing_requests=_CALLS,
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=2.0,
+    )(serve.ingress()(Ingress))
+    application: Application = ingress.bind(config, clerk.bind(config))
+    return application
+
+
+def app(args: dict[str, Any]) -> Application:
+    """For `serve run` and `serve deploy`: `config` is the YAML, every other argument an override of it."""
+    values = dict(args)
+    path = values.pop("config", "configs/serve.yaml")
+    if not isinstance(path, str):
+        raise ConfigError(f"config is {path!r}; a file's name is wanted")
+    return build(load_serve_config(path, [f"{name}={json.dumps(value)}" for name, value in values.items()]))

@@ -1,0 +1,196 @@
+"""The Videos API as an ASGI app. What it does is the desk's; here are paths, headers and the shape of answers."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from cluster.errors import StoreError
+from pipelines.serving.body import read_fields
+from pipelines.serving.content import answer_file
+from pipelines.serving.desk import Desk
+from pipelines.serving.figures import exposition
+from pipelines.serving.jobs import FILES, Variant
+from pipelines.serving.problems import ApiProblem, error_body
+from pipelines.serving.schemas import EXAMPLES
+
+log = logging.getLogger("pabcast.api")
+
+POLL_AFTER_MS = "500"
+"""How long OpenAI's client is asked to wait before it looks again."""
+_SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'",
+}
+
+
+def make_api(desk_of: Callable[[], Desk]) -> FastAPI:
+    """The app; `desk_of` gives the desk of the process that it runs in."""
+    api = FastAPI(title="pabcast", version="1", description="Videos from text.", docs_url=None, redoc_url=None)
+    _handle_problems(api)
+    _add_videos(api, desk_of)
+    _add_states(api, desk_of)
+    return api
+
+
+def _owner(desk_of: Callable[[], Desk]) -> Any:
+    def owner(request: Request) -> str:
+        name = desk_of().keys.name_of(request.headers.get("authorization"))
+        if name is None:
+            raise ApiProblem(
+                401,
+                "no key, or an unknown one; send Authorization: Bearer KEY",
+                code="invalid_api_key",
+                headers={"www-authenticate": "Bearer"},
+            )
+        return name
+
+    return Depends(owner)
+
+
+def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
+    who = _owner(desk_of)
+    most_bytes = desk_of().config.http.max_body_bytes
+
+    @api.post("/v1/videos", openapi_extra=EXAMPLES["create"], responses=EXAMPLES["answers"])
+    async def create(
+        request: Request, owner: str = who, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> Response:
+        """Ask for a video."""
+        fields = await read_fields(request, most_bytes)
+        return _video(await desk_of().create(owner, fields, _bounded(idempotency_key)))
+
+    @api.get("/v1/videos", responses=EXAMPLES["answers"])
+    async def page(
+        owner: str = who,
+        after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Response:
+        """The key's videos, a page at a time."""
+        return JSONResponse(await desk_of().page(owner, after, limit, order))
+
+    @api.get("/v1/videos/{video_id}", responses=EXAMPLES["answers"])
+    async def retrieve(video_id: str, owner: str = who) -> Response:
+        """A video's state."""
+        return _video(await desk_of().video(owner, video_id))
+
+    @api.delete("/v1/videos/{video_id}", responses=EXAMPLES["answers"])
+    async def delete(video_id: str, owner: str = who) -> Response:
+        """Forget a video; if it is being made, that stops."""
+        await desk_of().delete(owner, video_id)
+        return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
+
+    @api.get("/v1/videos/{video_id}/content", responses=EXAMPLES["answers"])
+    async def content(
+        video_id: str,
+        owner: str = who,
+        variant: Variant = "video",
+        range_: Annotated[str | None, Header(alias="range")] = None,
+    ) -> Response:
+        """The video file, its thumbnail or a sheet of its frames; ranges of it too."""
+        found = await desk_of().content(owner, video_id, variant)
+        file, media_type = FILES[variant]
+        return answer_file(desk_of().jobs.store, found, media_type, f"{video_id}-{file}", range_)
+
+    @api.post("/v1/videos/{video_id}/remix", openapi_extra=EXAMPLES["remix"], responses=EXAMPLES["answers"])
+    async def remix(
+        request: Request, video_id: str, owner: str = who, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> Response:
+        """Ask for the same video with another prompt."""
+        fields = await read_fields(request, most_bytes)
+        return _video(await desk_of().remix(owner, video_id, fields, _bounded(idempotency_key)))
+
+    @api.get("/v1/videos/{video_id}/events", responses=EXAMPLES["answers"])
+    async def events(video_id: str, owner: str = who) -> Response:
+        """Server-sent events: the Video at every change of its status or step, until it has ended."""
+        await desk_of().find(owner, video_id)
+        stream = _events(desk_of().events(owner, video_id))
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+def _add_states(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
+    who = _owner(desk_of)
+
+    @api.get("/v1/models", responses=EXAMPLES["answers"])
+    async def models(owner: str = who) -> Response:
+        """The model that there is."""
+        model = {"id": desk_of().config.model.id, "object": "model", "created": 0, "owned_by": "pabcast"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    @api.get("/healthz")
+    async def healthz() -> Response:
+        """Whether this process lives."""
+        return JSONResponse({"status": "live"})
+
+    @api.get("/readyz", responses={503: {"description": "No gang can be had yet."}})
+    async def readyz() -> Response:
+        """Whether a gang can be had."""
+        pool = (await desk_of().clerk.state())["pool"]
+        ready = pool is not None and pool["phase"] == "ready"
+        return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+
+    @api.get("/metrics")
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return PlainTextResponse(exposition(await desk_of().clerk.state()), media_type="text/plain; version=0.0.4")
+
+
+def _handle_problems(api: FastAPI) -> None:
+    @api.middleware("http")
+    async def secure(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call(request)
+        for name, value in _SECURITY.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @api.exception_handler(ApiProblem)
+    async def problem(request: Request, error: ApiProblem) -> Response:
+        return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return JSONResponse(error_body(400, f"{name}: {first['msg']}", "invalid_value", name), status_code=400)
+
+    @api.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        headers = dict(error.headers or {})
+        text = f"{request.method} {request.url.path[:200]}: {error.detail}"
+        return JSONResponse(error_body(error.status_code, text, code), status_code=error.status_code, headers=headers)
+
+    @api.exception_handler(StoreError)
+    async def store(request: Request, error: StoreError) -> Response:
+        log.error("%s", error)
+        body = error_body(503, "the store cannot be reached; try again later", "store_unavailable")
+        return JSONResponse(body, status_code=503, headers={"retry-after": "5"})
+
+    @api.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse(error_body(500, "an error of the endpoint's own; its log says more", "internal"), 500)
+
+
+def _video(view: dict[str, Any]) -> Response:
+    return JSONResponse(view, headers={"openai-poll-after-ms": POLL_AFTER_MS})
+
+
+async def _events(views: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+    async for view in views:
+        yield f"event: {view['status']}\ndata: {json.dumps(view)}\n\n"
+
+
+def _bounded(key: str | None) -> str | None:
+    if key is not None and not 0 < len(key) <= 255:
+        raise ApiProblem(400, f"Idempotency-Key has {len(key)} characters; 1 to 255 are taken", code="invalid_value")
+    return key

@@ -1,0 +1,304 @@
+"""The clerk: takes jobs in, has the pool make them, and keeps what comes out. There is one for an endpoint.
+
+Its memory is a copy of what the store says: killed, it starts again with the jobs that have no outcome.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from actors.engine import inspect_model
+from actors.pool_client import PoolClient
+from actors.result import VideoResult
+from actors.status import PoolStatus
+from cluster.errors import Cancelled, ClusterError, GangError, PabcastError, RequestError, StoreError
+from pipelines.serving.config import ServeConfig
+from pipelines.serving.job import Outcome, VideoJob
+from pipelines.serving.jobs import KeyReused, VideoJobs
+from pipelines.serving.pictures import spritesheet, thumbnail
+from pipelines.serving.queue import Entry, Look, OpenQueue
+from pipelines.store import open_store
+from pipelines.video import encode_mp4
+from pipelines.width_policy import Kindred, WidthPolicy
+
+log = logging.getLogger("pabcast.clerk")
+
+RETRY_S = 1.0
+"""Between two tries to reach the pool or the store."""
+CLEAN_EVERY_S = 300.0
+PROGRESS_S = 0.05
+"""Between two looks at a running video: somebody watches its steps."""
+_STATUS_TIMEOUT_S = 2.0
+Refusal = Literal["queue_full", "key_full", "closing", "key_reused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """What the clerk says to a new job."""
+
+    job: VideoJob | None = None
+    look: Look | None = None
+    refusal: Refusal | None = None
+    retry_after_s: int = 0
+    """When there may be room again."""
+
+
+class Clerk:
+    """One process; its methods run on one event loop."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self._card = inspect_model(config.model.folder)
+        self._jobs = VideoJobs(open_store(config.store.uri, "store.uri"))
+        self._widths = WidthPolicy.of(config, self._card.numbers, config.cluster.widest_of_a_job)
+        self._queue = OpenQueue()
+        self._pool: PoolClient | None = None
+        self._connecting = asyncio.Lock()
+        self._ended: dict[str, int] = {"completed": 0, "failed": 0, "deleted": 0}
+        self._closing = False
+        self._widths.warm_up()
+        self._recovered = asyncio.ensure_future(self._recover())
+        self._opening = asyncio.ensure_future(self._have_a_pool())
+        self._cleaning = asyncio.ensure_future(self._clean())
+
+    async def admit(self, job: VideoJob, idempotency_key: str | None, asked: str) -> Admission:
+        """Take a job in, if there is room; it is in the store before this returns.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        await self._recovered
+        again = idempotency_key is not None and await asyncio.to_thread(
+            self._jobs.made_with, job.owner, idempotency_key
+        )
+        refusal = None if again else self._refusal(job)
+        if self._closing or refusal:
+            return Admission(refusal=refusal or "closing", retry_after_s=self._room_in_s())
+        entry = self._entry(job)
+        self._queue.add(entry)  # before the next await: it counts from now on
+        try:
+            kept = await asyncio.to_thread(self._jobs.accept, job, idempotency_key, asked)
+            outcome = None if kept.id == job.id else await asyncio.to_thread(self._jobs.outcome, kept.id)
+        except KeyReused:
+            self._queue.remove(job.id)
+            return Admission(refusal="key_reused")
+        except BaseException:
+            self._queue.remove(job.id)
+            raise
+        if kept.id != job.id:
+            self._queue.remove(job.id)
+            entry = self._entry(kept)
+            if outcome is None and self._queue.get(kept.id) is None:
+                self._queue.add(entry)  # whoever wrote its mark died before the job was there
+        if outcome is None and entry is self._queue.get(kept.id):
+            self._start(entry)
+        return Admission(job=kept, look=self._queue.look(kept.id, self._config.cluster.workers))
+
+    def _refusal(self, job: VideoJob) -> Refusal | None:
+        """Why there is no room for a job."""
+        limits = self._config.limits
+        if len(self._queue) >= limits.queue:
+            return "queue_full"
+        return "key_full" if self._queue.of(job.owner) >= limits.per_key else None
+
+    async def look(self, job_ids: list[str]) -> dict[str, Look]:
+        """Those of the jobs that are open, as they stand."""
+        await self._recovered
+        workers = self._config.cluster.workers
+        return {job_id: look for job_id in job_ids if (look := self._queue.look(job_id, workers)) is not None}
+
+    async def forget(self, job: VideoJob) -> None:
+        """Stop making a job's video; the store has been told that it is deleted."""
+        entry = self._queue.remove(job.id)
+        if entry is not None and entry.task is not None:
+            self._ended["deleted"] += 1
+            entry.task.cancel()  # which cancels the request in the pool
+
+    async def state(self) -> dict[str, Any]:
+        """Numbers for people and Prometheus: queue, ends, and the pool's status if there is a pool."""
+        entries = list(self._queue)
+        running = sum(entry.step is not None for entry in entries)
+        pool = await self._status()
+        return {
+            "waiting": len(entries) - running,
+            "running": running,
+            "ended": dict(self._ended),
+            "pool": None if pool is None else asdict(pool),
+        }
+
+    async def check_health(self) -> None:
+        """For Ray Serve: raises once it cannot work any more."""
+        if self._recovered.done() and not self._recovered.cancelled():
+            self._recovered.result()
+
+    async def close(self, patience_s: float) -> int:
+        """Take nothing in any more, and wait for what runs; returns how many jobs are left for the next start."""
+        self._closing = True
+        for entry in self._queue:
+            if entry.step is None and entry.task is not None:
+                entry.task.cancel()
+        running = [entry.task for entry in self._queue if entry.step is not None and entry.task is not None]
+        if running:
+            await asyncio.wait(running, timeout=patience_s)
+        left = sum(entry.task is not None and not entry.task.done() for entry in self._queue)
+        waiting = sum(entry.step is None for entry in self._queue)
+        self._cleaning.cancel()
+        self._opening.cancel()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.close)
+        return left + waiting
+
+    def __del__(self) -> None:
+        """Ray Serve calls it when it ends a replica: the pool ends with its last client."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _entry(self, job: VideoJob) -> Entry:
+        decision = self._widths.decide(Kindred.of(job.request))[1]
+        return Entry(job=job, seconds=decision.cost.seconds, width=decision.width, reason=decision.reason)
+
+    def _start(self, entry: Entry) -> None:
+        entry.task = asyncio.ensure_future(self._make(entry))
+
+    def _room_in_s(self) -> int:
+        """When the first open job will have ended, by prediction; a second at least."""
+        return max(1, round(min((entry.left_s for entry in self._queue), default=1.0)))
+
+    async def _recover(self) -> None:
+        """Take up the jobs that have no outcome; what a former clerk has the pool make of them is cancelled first."""
+        jobs = await _patiently(lambda: list(self._jobs.open_jobs()), "the store cannot be listed")
+        for job in jobs:
+            try:
+                entry = self._entry(job)
+            except RequestError as error:  # of a config that has changed
+                await asyncio.to_thread(self._jobs.end, job, _failure("request_error", str(error)))
+                continue
+            self._queue.add(entry)
+            self._start(entry)
+        if jobs:
+            log.info("%d open jobs are taken up", len(jobs))
+
+    async def _make(self, entry: Entry) -> None:
+        """Have one job made and kept; it stays open until the store has its outcome."""
+        try:
+            outcome: Outcome | None = None
+            while outcome is None:
+                outcome = await self._try(entry)
+            self._ended[outcome.result] += 1
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("%s cannot be made", entry.job.id)
+            failure = _failure("internal_error", "the video could not be made; the log says why")
+            await _patiently(lambda: self._jobs.end(entry.job, failure), "an outcome cannot be written")
+            self._ended["failed"] += 1
+        finally:
+            if not self._closing:
+                self._queue.remove(entry.job.id)
+
+    async def _try(self, entry: Entry) -> Outcome | None:
+        """One attempt; None if the pool or the store failed, and it is to be tried again."""
+        job = entry.job
+        try:
+            result = await self._submit(entry)
+            outcome = Outcome(result="completed", at=time.time(), gang=result.width, seconds=result.report.seconds)
+            content = await asyncio.to_thread(_content, result, job.request.fps)
+            await asyncio.to_thread(self._jobs.complete, job, content, outcome)
+        except (RequestError, GangError) as error:
+            outcome = _failure("request_error" if isinstance(error, RequestError) else "internal_error", str(error))
+            await _patiently(lambda: self._jobs.end(job, outcome), "an outcome cannot be written")
+        except (ClusterError, StoreError, Cancelled) as error:
+            log.warning("%s is tried again in %g s: %s", job.id, RETRY_S, error)
+            entry.step = None
+            if isinstance(error, ClusterError | Cancelled):
+                await self._drop_pool()
+            await asyncio.sleep(RETRY_S)
+            return None
+        return outcome
+
+    async def _submit(self, entry: Entry) -> VideoResult:
+        pool = await self._open_pool()
+        request = entry.job.request
+        width, seconds = self._widths.offer(request)
+
+        def hear(step: int) -> None:
+            entry.step = step
+
+        return await pool.submit(
+            request,
+            width=width,
+            priority="online",
+            seconds=seconds,
+            attempts=self._config.attempts,
+            options=self._config.options,
+            key=entry.job.id,
+            on_progress=hear,
+            progress_s=PROGRESS_S,
+        )
+
+    async def _open_pool(self) -> PoolClient:
+        async with self._connecting:
+            if self._pool is None:
+                spec = self._config.cluster.pool_spec(self._card.path)
+                pool = await asyncio.to_thread(PoolClient.connect, spec)
+                for entry in self._queue:
+                    await asyncio.to_thread(pool.cancel, entry.job.id)
+                self._pool = pool
+            return self._pool
+
+    async def _have_a_pool(self) -> None:
+        """Start the pool before the first request needs it."""
+        while True:
+            try:
+                await self._open_pool()
+                return
+            except ClusterError as error:
+                log.warning("no pool yet: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _drop_pool(self) -> None:
+        """Forget a pool that failed; the next attempt starts another."""
+        async with self._connecting:
+            pool, self._pool = self._pool, None
+            if pool is not None:
+                with contextlib.suppress(PabcastError):
+                    await asyncio.to_thread(pool.close)
+
+    async def _status(self) -> PoolStatus | None:
+        if self._pool is None:
+            return None
+        try:
+            return await asyncio.to_thread(self._pool.status, _STATUS_TIMEOUT_S)
+        except (PabcastError, TimeoutError, OSError):
+            return None
+
+    async def _clean(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._jobs.clean, time.time(), self._config.limits.keep_s)
+            except StoreError as error:
+                log.warning("what has expired cannot be removed: %s", error)
+            await asyncio.sleep(CLEAN_EVERY_S)
+
+
+def _content(result: VideoResult, fps: int) -> dict[Any, bytes]:
+    frames = result.frames
+    return {"video": encode_mp4(frames, fps), "thumbnail": thumbnail(frames), "spritesheet": spritesheet(frames)}
+
+
+def _failure(code: str, message: str) -> Outcome:
+    return Outcome(result="failed", at=time.time(), code=code, message=message)
+
+
+async def _patiently(call: Any, what: str) -> Any:
+    """What `call` returns, tried again for as long as the store fails."""
+    while True:
+        try:
+            return await asyncio.to_thread(call)
+        except StoreError as error:
+            log.warning("%s: %s", what, error)
+            await asyncio.sleep(RETRY_S)

@@ -1,0 +1,82 @@
+"""An endpoint from its start to its end: Ray, Ray Serve, the application, and the signal that ends it."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+
+from ray import serve
+
+from cluster.errors import ClusterError, ConfigError
+from pipelines.interrupts import Interrupts
+from pipelines.local_room import check_room
+from pipelines.models import read_card
+from pipelines.ray_session import ray_session
+from pipelines.serve import CLERK, INGRESS, build
+from pipelines.serving.config import HttpConfig, ServeConfig
+from pipelines.serving.keys import Keys
+from pipelines.store import open_store, probe
+
+APPLICATION = "pabcast"
+DRAIN_S = 600.0
+"""How long what runs may take to end after the signal."""
+_QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
+Say = Callable[[str], None]
+
+
+def run_endpoint(config: ServeConfig, say: Say) -> None:
+    """Answer until Ctrl-C or SIGTERM; the first lets what runs end, the second ends at once.
+
+    Raises:
+        ConfigError: keys, model, store or address that cannot work; told before anything is started.
+        StoreError, ClusterError: it could not be started.
+    """
+    Keys.read(config.keys_path)
+    check_room(config.cluster, read_card(config.model).path)
+    say(probe(open_store(config.store.uri, "store.uri")).message)
+    _check_free(config.http)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    stopping = threading.Event()
+    with ray_session(config.cluster), Interrupts(stopping.set):
+        try:
+            _start(config)
+            say(f"http://{config.http.host}:{config.http.port}/v1/videos; Ctrl-C ends it")
+            while not stopping.wait(0.5):
+                pass
+            _drain(say)
+        finally:
+            serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _start(config: ServeConfig) -> None:
+    options = {"host": config.http.host, "port": config.http.port}
+    serve.start(proxy_location="HeadOnly", http_options=options, logging_config=_QUIET)
+    try:
+        serve.run(build(config), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
+    except RuntimeError as error:
+        raise ClusterError(f"the endpoint could not be started: {_reason(error)}") from error
+
+
+def _drain(say: Say) -> None:
+    """Take nothing in any more and let what runs end."""
+    say("ending: what runs is made, what waits is kept for the next start; a second signal ends at once")
+    clerk = serve.get_deployment_handle(CLERK, app_name=APPLICATION)
+    left = clerk.close.remote(DRAIN_S).result(timeout_s=DRAIN_S + 30)
+    say(f"{left} videos are left for the next start" if left else "nothing is left to make")
+
+
+def _reason(error: RuntimeError) -> str:
+    """Why Serve did not deploy, as its status says."""
+    application = serve.status().applications.get(APPLICATION)
+    deployments = application.deployments if application else {}
+    said = [deployments[name].message for name in (CLERK, INGRESS) if name in deployments and deployments[name].message]
+    return " ".join(said)[:2000] or str(error)
+
+
+def _check_free(http: HttpConfig) -> None:
+    try:
+        with socket.create_server((http.host, http.port)):
+            pass
+    except OSError as error:
+        raise ConfigError(f"http.host {http.host} and http.port {http.port} cannot be had: {error.strerror}") from error

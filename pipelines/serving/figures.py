@@ -1,0 +1,35 @@
+"""The clerk's numbers in Prometheus' text format."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+
+class _Fixed:
+    """A collector of metrics that are there already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        """Them."""
+        return self._metrics
+
+
+def exposition(state: dict[str, Any]) -> str:
+    """What `Clerk.state` says."""
+    jobs = GaugeMetricFamily("pabcast_serve_jobs", "Open jobs by state.", labels=["state"])
+    for name in ("waiting", "running"):
+        jobs.add_metric([name], state[name])
+    ended = CounterMetricFamily("pabcast_serve_ended", "Jobs ended since the clerk started.", labels=["result"])
+    for name, count in state["ended"].items():
+        ended.add_metric([name], count)
+    metrics: list[Metric] = [jobs, ended]
+    if (pool := state["pool"]) is not None:
+        workers = GaugeMetricFamily("pabcast_serve_workers", "The pool's workers.")
+        workers.add_metric([], pool["workers"])
+        metrics.append(workers)
+    registry = CollectorRegistry()
+    registry.register(_Fixed(metrics))
+    return generate_latest(registry).decode()

@@ -1,0 +1,125 @@
+"""A real endpoint: `pabcast serve` in a process of its own, with the demo model, and OpenAI's client for it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+from openai import OpenAI
+
+from pipelines.orphans import MARK
+from pipelines.places import ROOT
+
+READY_S = 120.0
+GONE_S = 60.0
+
+
+class Endpoint:
+    """Start it with `start`; what it has started dies with `kill` or `stop`."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.store = folder / "store"
+        self._log = folder / "serve.log"
+        self._arguments = [f"http.port={self.port}", f"store.uri={self.store}", *overrides]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def start(self) -> None:
+        """Returns once a gang can be had."""
+        command = [sys.executable, "-m", "pipelines.cli", "serve", str(ROOT / "configs/serve.yaml"), *self._arguments]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=self._log.parent, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + READY_S
+        while self.get("/readyz")[0] != 200:
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.3)
+
+    def get(self, path: str, key: str = "", **headers: str) -> tuple[int, bytes]:
+        """Status and body; 0 if nobody answers."""
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, dict[str, object], dict[str, str]]:
+        """Status, JSON and headers."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(self.url + path, data=body, headers=named, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, json.loads(answer.read()), dict(answer.headers)
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read()), dict(error.headers)
+
+    def client(self, key: str = "none") -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+
+    def processes(self, title: str = "") -> list[psutil.Process]:
+        """Those that it has started and that live, of which the command line begins with `title`."""
+        assert self._process is not None
+        mine = f"{self._process.pid}:"
+        found = []
+        for process in psutil.process_iter():
+            try:
+                is_its = process.environ().get(MARK, "").startswith(mine) and process.pid != self._process.pid
+                if is_its and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [process for process in found if not title or _title(process).startswith(title)]
+
+    def kill(self) -> None:
+        """All of it at once, as when a machine goes."""
+        assert self._process is not None
+        left = self.processes()
+        self._process.kill()
+        self._process.wait()
+        for process in left:
+            if process.is_running():
+                process.kill()
+        psutil.wait_procs(left, timeout=GONE_S)
+
+    def stop(self) -> int:
+        """By SIGTERM; returns its exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            status = self._process.wait(GONE_S)
+        finally:
+            left = self.processes()
+            psutil.wait_procs(left, timeout=10)
+            if any(process.is_running() for process in left):
+                self.kill()
+        return status
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -1,0 +1,54 @@
+"""Jobs and outcomes as JSON, and remixes."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipelines.pab_text import read_pab
+from pipelines.serving.job import Outcome, VideoJob
+from pipelines.serving.jobs import Variant
+from tests.pipelines.samples import request
+
+CONTENT: dict[Variant, bytes] = {"video": b"mp4", "thumbnail": b"webp", "spritesheet": b"jpeg"}
+DONE = Outcome(result="completed", at=5.0, gang=2, seconds=1.5)
+FAILED = Outcome(result="failed", at=5.0, code="internal_error", message="a rank died")
+
+
+def new(number: int = 0, owner: str = "ann", keep_s: float = 3600.0) -> VideoJob:
+    return VideoJob.new(owner, request(number), keep_s)
+
+
+def test_a_job_is_the_same_after_json() -> None:
+    fields = {"prompt": 'Ünï "\n\u2028 \U0001f3a5', "guidance_scale": 0.1 + 0.2, "seed": 2**63 - 1}
+    for pab in ("off", "pab246", "mlp=0+1@720+640x2,timesteps=100:800"):
+        job = VideoJob.new("ann", request(pab=read_pab(pab), **fields), 60.0, remixed_from="video_0")
+        assert VideoJob.from_json(job.to_json()) == job
+
+
+@pytest.mark.parametrize("outcome", [DONE, FAILED, Outcome(result="deleted", at=1.25)])
+def test_an_outcome_is_the_same_after_json_and_unique_to_its_writer(outcome: Outcome) -> None:
+    assert Outcome.from_json(outcome.to_json()) == outcome
+    assert outcome.to_json() != outcome.to_json()
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"{", b"\xff", b'{"request": null}', b'{"id": 1, "request": {}}'])
+def test_what_is_no_job_and_no_outcome_is_a_value_error(data: bytes) -> None:
+    for read in (VideoJob.from_json, Outcome.from_json):
+        with pytest.raises(ValueError):
+            read(data)
+
+
+@pytest.mark.parametrize("data", [b"null", b"1", b'"a text"'])
+def test_json_that_is_no_object_is_a_value_error(data: bytes) -> None:
+    for read in (Outcome.from_json, VideoJob.from_json):
+        with pytest.raises(ValueError):
+            read(data)
+
+
+def test_a_remix_is_a_new_job_with_another_prompt_alone() -> None:
+    first = new(3)
+    remix = first.remix("a blue square", 10.0)
+    assert remix.request == replace(first.request, prompt="a blue square")
+    assert (remix.owner, remix.remixed_from) == ("ann", first.id)
+    assert remix.id != first.id
+    assert remix.expires_at == pytest.approx(remix.created_at + 10)
