@@ -1,6 +1,7 @@
 """The endpoint as a Ray Serve application: `serve run pipelines.serve:app config=configs/serve.yaml`."""
 
 import json
+import uuid
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,9 +37,9 @@ class ServedClerk:
         answer: dict[str, Look] = await self._handle.look.remote(job_ids)
         return answer
 
-    async def forget(self, job: VideoJob) -> None:
+    async def forget(self, job_id: str) -> None:
         """As `Clerk.forget`."""
-        await self._handle.forget.remote(job)
+        await self._handle.forget.remote(job_id)
 
     async def state(self) -> dict[str, Any]:
         """As `Clerk.state`."""
@@ -57,15 +58,15 @@ class Ingress:
         return make_api(lambda: self.desk)
 
 
-def build(config: ServeConfig) -> Application:
-    """The application of an endpoint."""
+def build(config: ServeConfig, holder: str) -> Application:
+    """The application of an endpoint that holds its store by the name `holder`."""
     clerk = serve.deployment(
         name=CLERK,
         num_replicas=1,
         max_ongoing_requests=_CALLS,
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=2.0,
-        graceful_shutdown_timeout_s=30.0,
+        graceful_shutdown_timeout_s=10.0,
     )(Clerk)
     ingress = serve.deployment(
         name=INGRESS,
@@ -74,7 +75,7 @@ def build(config: ServeConfig) -> Application:
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=2.0,
     )(serve.ingress()(Ingress))
-    application: Application = ingress.bind(config, clerk.bind(config))
+    application: Application = ingress.bind(config, clerk.bind(config, holder))
     return application
 
 
@@ -84,4 +85,6 @@ def app(args: dict[str, Any]) -> Application:
     path = values.pop("config", "configs/serve.yaml")
     if not isinstance(path, str):
         raise ConfigError(f"config is {path!r}; a file's name is wanted")
-    return build(load_serve_config(path, [f"{name}={json.dumps(value)}" for name, value in values.items()]))
+    return build(
+        load_serve_config(path, [f"{name}={json.dumps(value)}" for name, value in values.items()]), uuid.uuid4().hex
+    )

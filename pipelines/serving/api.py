@@ -16,7 +16,7 @@ from pipelines.serving.body import read_fields
 from pipelines.serving.content import answer_file
 from pipelines.serving.desk import Desk
 from pipelines.serving.figures import exposition
-from pipelines.serving.jobs import FILES, Variant
+from pipelines.serving.jobs import FILES, Damaged, Variant
 from pipelines.serving.problems import ApiProblem, error_body
 from pipelines.serving.schemas import EXAMPLES
 
@@ -172,6 +172,9 @@ def _handle_problems(api: FastAPI) -> None:
     @api.exception_handler(StoreError)
     async def store(request: Request, error: StoreError) -> Response:
         log.error("%s", error)
+        if isinstance(error, Damaged):
+            text = "what is kept of this video is damaged; it can only be deleted"
+            return JSONResponse(error_body(500, text, "damaged", "video_id"), status_code=500)
         body = error_body(503, "the store cannot be reached; try again later", "store_unavailable")
         return JSONResponse(body, status_code=503, headers={"retry-after": "5"})
 

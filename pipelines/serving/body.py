@@ -71,7 +71,12 @@ async def _form(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
-            value = "(a file)"
+            raise ApiProblem(
+                400,
+                f"{name[:64]} is a file; videos are made of text alone here, and every field is a text",
+                code="unsupported_parameter",
+                param=name[:64],
+            )
         if name in fields:
             raise ApiProblem(400, f"the form has {name[:64]!r} twice", code="invalid_form", param=name[:64])
         fields[name] = value

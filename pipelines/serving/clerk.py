@@ -8,17 +8,19 @@ import contextlib
 import logging
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from actors.engine import inspect_model
-from actors.pool_client import PoolClient
 from actors.result import VideoResult
-from actors.status import PoolStatus
-from cluster.errors import Cancelled, ClusterError, GangError, PabcastError, RequestError, StoreError
+from cluster.errors import Cancelled, ClusterError, GangError, RequestError, StoreError
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.job import Outcome, VideoJob
 from pipelines.serving.jobs import KeyReused, VideoJobs
+from pipelines.serving.lease import RENEW_S, StoreLease
 from pipelines.serving.pictures import spritesheet, thumbnail
+from pipelines.serving.pool_hold import RETRY_S, PoolHold
 from pipelines.serving.queue import Entry, Look, OpenQueue
 from pipelines.store import open_store
 from pipelines.video import encode_mp4
@@ -26,13 +28,10 @@ from pipelines.width_policy import Kindred, WidthPolicy
 
 log = logging.getLogger("pabcast.clerk")
 
-RETRY_S = 1.0
-"""Between two tries to reach the pool or the store."""
 CLEAN_EVERY_S = 300.0
 PROGRESS_S = 0.05
 """Between two looks at a running video: somebody watches its steps."""
-_STATUS_TIMEOUT_S = 2.0
-Refusal = Literal["queue_full", "key_full", "closing", "key_reused"]
+Refusal = Literal["queue_full", "key_full", "closing", "key_reused", "deleted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +48,25 @@ class Admission:
 class Clerk:
     """One process; its methods run on one event loop."""
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: ServeConfig, holder: str) -> None:
+        """`holder` is the endpoint's own name: all its clerks have it, one after the other."""
         self._config = config
         self._card = inspect_model(config.model.folder)
         self._jobs = VideoJobs(open_store(config.store.uri, "store.uri"))
         self._widths = WidthPolicy.of(config, self._card.numbers, config.cluster.widest_of_a_job)
+        self._lease = StoreLease(self._jobs.store, holder)
+        self._problem = ""
         self._queue = OpenQueue()
-        self._pool: PoolClient | None = None
-        self._connecting = asyncio.Lock()
+        spec = config.cluster.pool_spec(self._card.path)
+        self._pool = PoolHold(spec, lambda: [entry.job.id for entry in self._queue])
+        self._keyed: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._ended: dict[str, int] = {"completed": 0, "failed": 0, "deleted": 0}
         self._closing = False
         self._widths.warm_up()
         self._recovered = asyncio.ensure_future(self._recover())
-        self._opening = asyncio.ensure_future(self._have_a_pool())
+        self._opening = asyncio.ensure_future(self._pool.have())
         self._cleaning = asyncio.ensure_future(self._clean())
+        self._holding = asyncio.ensure_future(self._hold())
 
     async def admit(self, job: VideoJob, idempotency_key: str | None, asked: str) -> Admission:
         """Take a job in, if there is room; it is in the store before this returns.
@@ -71,6 +75,13 @@ class Clerk:
             StoreError: it could not be kept.
         """
         await self._recovered
+        if idempotency_key is None:
+            return await self._admit(job, None, asked)
+        lock = self._keyed.setdefault((job.owner, idempotency_key), asyncio.Lock())
+        async with lock:  # copies of a request that come at once take one place
+            return await self._admit(job, idempotency_key, asked)
+
+    async def _admit(self, job: VideoJob, idempotency_key: str | None, asked: str) -> Admission:
         again = idempotency_key is not None and await asyncio.to_thread(
             self._jobs.made_with, job.owner, idempotency_key
         )
@@ -88,6 +99,9 @@ class Clerk:
         except BaseException:
             self._queue.remove(job.id)
             raise
+        if outcome is not None and outcome.result == "deleted":
+            self._queue.remove(job.id)
+            return Admission(refusal="deleted")
         if kept.id != job.id:
             self._queue.remove(job.id)
             entry = self._entry(kept)
@@ -110,9 +124,9 @@ class Clerk:
         workers = self._config.cluster.workers
         return {job_id: look for job_id in job_ids if (look := self._queue.look(job_id, workers)) is not None}
 
-    async def forget(self, job: VideoJob) -> None:
+    async def forget(self, job_id: str) -> None:
         """Stop making a job's video; the store has been told that it is deleted."""
-        entry = self._queue.remove(job.id)
+        entry = self._queue.remove(job_id)
         if entry is not None and entry.task is not None:
             self._ended["deleted"] += 1
             entry.task.cancel()  # which cancels the request in the pool
@@ -121,7 +135,7 @@ class Clerk:
         """Numbers for people and Prometheus: queue, ends, and the pool's status if there is a pool."""
         entries = list(self._queue)
         running = sum(entry.step is not None for entry in entries)
-        pool = await self._status()
+        pool = await self._pool.status()
         return {
             "waiting": len(entries) - running,
             "running": running,
@@ -131,6 +145,8 @@ class Clerk:
 
     async def check_health(self) -> None:
         """For Ray Serve: raises once it cannot work any more."""
+        if self._problem:
+            raise ClusterError(self._problem)
         if self._recovered.done() and not self._recovered.cancelled():
             self._recovered.result()
 
@@ -143,19 +159,17 @@ class Clerk:
         running = [entry.task for entry in self._queue if entry.step is not None and entry.task is not None]
         if running:
             await asyncio.wait(running, timeout=patience_s)
-        left = sum(entry.task is not None and not entry.task.done() for entry in self._queue)
-        waiting = sum(entry.step is None for entry in self._queue)
-        self._cleaning.cancel()
-        self._opening.cancel()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await asyncio.to_thread(pool.close)
-        return left + waiting
+        left = [entry for entry in self._queue if entry.step is None or (entry.task and not entry.task.done())]
+        for task in (self._cleaning, self._opening, self._holding):
+            task.cancel()
+        await self._pool.drop()
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(self._lease.free)
+        return len(left)
 
     def __del__(self) -> None:
         """Ray Serve calls it when it ends a replica: the pool ends with its last client."""
-        if self._pool is not None:
-            self._pool.close()
+        self._pool.close()
 
     def _entry(self, job: VideoJob) -> Entry:
         decision = self._widths.decide(Kindred.of(job.request))[1]
@@ -170,12 +184,14 @@ class Clerk:
 
     async def _recover(self) -> None:
         """Take up the jobs that have no outcome; what a former clerk has the pool make of them is cancelled first."""
+        await _patiently(self._lease.take, "the store cannot be held")
         jobs = await _patiently(lambda: list(self._jobs.open_jobs()), "the store cannot be listed")
         for job in jobs:
             try:
                 entry = self._entry(job)
             except RequestError as error:  # of a config that has changed
-                await asyncio.to_thread(self._jobs.end, job, _failure("request_error", str(error)))
+                failure = _failure("request_error", str(error))
+                await _patiently(partial(self._jobs.end, job, failure), "an outcome cannot be written")
                 continue
             self._queue.add(entry)
             self._start(entry)
@@ -215,13 +231,13 @@ class Clerk:
             log.warning("%s is tried again in %g s: %s", job.id, RETRY_S, error)
             entry.step = None
             if isinstance(error, ClusterError | Cancelled):
-                await self._drop_pool()
+                await self._pool.drop()
             await asyncio.sleep(RETRY_S)
             return None
         return outcome
 
     async def _submit(self, entry: Entry) -> VideoResult:
-        pool = await self._open_pool()
+        pool = await self._pool.get()
         request = entry.job.request
         width, seconds = self._widths.offer(request)
 
@@ -240,41 +256,17 @@ class Clerk:
             progress_s=PROGRESS_S,
         )
 
-    async def _open_pool(self) -> PoolClient:
-        async with self._connecting:
-            if self._pool is None:
-                spec = self._config.cluster.pool_spec(self._card.path)
-                pool = await asyncio.to_thread(PoolClient.connect, spec)
-                for entry in self._queue:
-                    await asyncio.to_thread(pool.cancel, entry.job.id)
-                self._pool = pool
-            return self._pool
-
-    async def _have_a_pool(self) -> None:
-        """Start the pool before the first request needs it."""
-        while True:
-            try:
-                await self._open_pool()
-                return
-            except ClusterError as error:
-                log.warning("no pool yet: %s", error)
-                await asyncio.sleep(RETRY_S)
-
-    async def _drop_pool(self) -> None:
-        """Forget a pool that failed; the next attempt starts another."""
-        async with self._connecting:
-            pool, self._pool = self._pool, None
-            if pool is not None:
-                with contextlib.suppress(PabcastError):
-                    await asyncio.to_thread(pool.close)
-
-    async def _status(self) -> PoolStatus | None:
-        if self._pool is None:
-            return None
-        try:
-            return await asyncio.to_thread(self._pool.status, _STATUS_TIMEOUT_S)
-        except (PabcastError, TimeoutError, OSError):
-            return None
+    async def _hold(self) -> None:
+        """Keep the store; without it nothing more is made."""
+        await self._recovered
+        while await _patiently(self._lease.renew, "the store cannot be held"):
+            await asyncio.sleep(RENEW_S)
+        self._problem = "another endpoint has taken the store"
+        log.error("%s; this one ends its work", self._problem)
+        self._closing = True
+        for entry in self._queue:
+            if entry.task is not None:
+                entry.task.cancel()
 
     async def _clean(self) -> None:
         while True:
@@ -282,6 +274,9 @@ class Clerk:
                 await asyncio.to_thread(self._jobs.clean, time.time(), self._config.limits.keep_s)
             except StoreError as error:
                 log.warning("what has expired cannot be removed: %s", error)
+            for entry in self._queue:
+                if entry.job.expires_at < time.time():
+                    await self.forget(entry.job.id)
             await asyncio.sleep(CLEAN_EVERY_S)
 
 

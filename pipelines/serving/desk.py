@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal, Protocol
 
@@ -16,13 +17,15 @@ from pipelines.serving.asking import read_request
 from pipelines.serving.clerk import Admission
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.job import VideoJob
-from pipelines.serving.jobs import FILES, Variant, VideoJobs, content_key
+from pipelines.serving.jobs import FILES, Damaged, Variant, VideoJobs, content_key, is_id
 from pipelines.serving.keys import Keys
 from pipelines.serving.problems import ApiProblem, bad_request, not_found
 from pipelines.serving.queue import Look
 from pipelines.serving.view import video_object
 from pipelines.store import StoredObject, open_store
 from pipelines.width_policy import Kindred, WidthPolicy
+
+log = logging.getLogger("pabcast.desk")
 
 _LOOK_EVERY_S = 0.05
 
@@ -38,7 +41,7 @@ class RemoteClerk(Protocol):
         """Those of the jobs that are open."""
         ...
 
-    async def forget(self, job: VideoJob) -> None:
+    async def forget(self, job_id: str) -> None:
         """Stop making it."""
         ...
 
@@ -111,24 +114,26 @@ class Desk:
         if order == "desc":
             ids.reverse()
         if after is not None:
-            if after not in ids:
+            if not is_id(after):
                 raise not_found(after)
-            ids = ids[ids.index(after) + 1 :]
-        found = await asyncio.gather(*(asyncio.to_thread(self.jobs.read, owner, name) for name in ids[:limit]))
+            # Ids sort by time, so one that is deleted still is a place to go on from.
+            ids = [name for name in ids if (name < after if order == "desc" else name > after)]
+        found = await asyncio.gather(*(asyncio.to_thread(self._readable, owner, name) for name in ids[:limit]))
         data = await self._views([job for job in found if job is not None])
         return {
             "object": "list",
             "data": data,
             "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
+            "last_id": ids[:limit][-1] if ids else None,
             "has_more": len(ids) > limit,
         }
 
     async def delete(self, owner: str, job_id: str) -> None:
         """Forget a job; what makes it stops."""
-        job = await self.find(owner, job_id)
-        await asyncio.to_thread(self.jobs.delete, job)
-        await self.clerk.forget(job)
+        if not await asyncio.to_thread(self.jobs.has, owner, job_id):
+            raise not_found(job_id)
+        await asyncio.to_thread(self.jobs.delete, owner, job_id)
+        await self.clerk.forget(job_id)
 
     async def content(self, owner: str, job_id: str, variant: Variant) -> StoredObject:
         """A completed job's file; `ApiProblem` if it is not completed."""
@@ -176,6 +181,9 @@ class Desk:
         if admission.refusal == "key_reused":
             text = "the Idempotency-Key came before with another request; give each request one of its own"
             return ApiProblem(409, text, code="idempotency_key_reused")
+        if admission.refusal == "deleted":
+            text = "the video that was made with this Idempotency-Key was deleted; give a new request a key of its own"
+            return ApiProblem(410, text, code="deleted")
         return ApiProblem(503, "the endpoint is being shut down", code="shutting_down", headers=wait)
 
     def _check_feasible(self, request: VideoRequest) -> None:
@@ -194,6 +202,14 @@ class Desk:
                 code="latency_goal",
                 param="size",
             )
+
+    def _readable(self, owner: str, job_id: str) -> VideoJob | None:
+        """The owner's job; None if it is deleted meanwhile, or damaged, which is logged: the others are listed."""
+        try:
+            return self.jobs.read(owner, job_id)
+        except Damaged as error:
+            log.error("left out of a list: %s", error)
+            return None
 
     async def _views(self, jobs: list[VideoJob]) -> list[dict[str, Any]]:
         looks = await self.clerk.look([job.id for job in jobs]) if jobs else {}

@@ -1,8 +1,10 @@
 """An endpoint from its start to its end: Ray, Ray Serve, the application, and the signal that ends it."""
 
 import logging
+import re
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 
 from ray import serve
@@ -15,12 +17,15 @@ from pipelines.ray_session import ray_session
 from pipelines.serve import CLERK, INGRESS, build
 from pipelines.serving.config import HttpConfig, ServeConfig
 from pipelines.serving.keys import Keys
+from pipelines.serving.lease import StoreLease
 from pipelines.store import open_store, probe
 
 APPLICATION = "pabcast"
 DRAIN_S = 600.0
 """How long what runs may take to end after the signal."""
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 Say = Callable[[str], None]
 
@@ -34,28 +39,39 @@ def run_endpoint(config: ServeConfig, say: Say) -> None:
     """
     Keys.read(config.keys_path)
     check_room(config.cluster, read_card(config.model).path)
-    say(probe(open_store(config.store.uri, "store.uri")).message)
     _check_free(config.http)
+    store, holder = open_store(config.store.uri, "store.uri"), uuid.uuid4().hex
+    say(probe(store).message)
+    StoreLease(store, holder).take(say)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     stopping = threading.Event()
     with ray_session(config.cluster), Interrupts(stopping.set):
         try:
-            _start(config)
-            say(f"http://{config.http.host}:{config.http.port}/v1/videos; Ctrl-C ends it")
-            while not stopping.wait(0.5):
-                pass
-            _drain(say)
-        finally:
-            serve.shutdown()  # type: ignore[no-untyped-call]
+            _serve(config, holder, stopping, say)
+        except KeyboardInterrupt:
+            if config.cluster.address is not None:  # a local Ray dies with this process
+                serve.shutdown()  # type: ignore[no-untyped-call]
+            raise
 
 
-def _start(config: ServeConfig) -> None:
+def _serve(config: ServeConfig, holder: str, stopping: threading.Event, say: Say) -> None:
+    _start(config, holder)
+    say(f"http://{config.http.host}:{config.http.port}/v1/videos; Ctrl-C ends it")
+    while not stopping.wait(0.5):
+        pass
+    _drain(say)
+    serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _start(config: ServeConfig, holder: str) -> None:
     options = {"host": config.http.host, "port": config.http.port}
     serve.start(proxy_location="HeadOnly", http_options=options, logging_config=_QUIET)
     try:
-        serve.run(build(config), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
+        serve.run(build(config, holder), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
     except RuntimeError as error:
-        raise ClusterError(f"the endpoint could not be started: {_reason(error)}") from error
+        reason = _reason(error)
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        raise ClusterError(f"the endpoint could not be started: {reason}") from error
 
 
 def _drain(say: Say) -> None:
@@ -71,7 +87,9 @@ def _reason(error: RuntimeError) -> str:
     application = serve.status().applications.get(APPLICATION)
     deployments = application.deployments if application else {}
     said = [deployments[name].message for name in (CLERK, INGRESS) if name in deployments and deployments[name].message]
-    return " ".join(said)[:2000] or str(error)
+    # Serve shows a traceback; its last line is the error.
+    lines = [line for line in _ANSI.sub("", "\n".join(said) or str(error)).splitlines() if line.strip()]
+    return lines[-1].strip()[:500] if lines else "Ray Serve does not say why"
 
 
 def _check_free(http: HttpConfig) -> None:

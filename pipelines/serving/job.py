@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from actors.engine.request import VideoRequest
 from cluster.errors import ConfigError
 from pipelines.pab_text import read_pab
+from pipelines.strict import build
 
 Result = Literal["completed", "failed", "deleted"]
 
@@ -43,22 +44,19 @@ class VideoJob:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """What `to_json` wrote; `ValueError` if it is something else."""
+        content = _object(data, "job")
         try:
-            content = json.loads(data)
-            request = content.pop("request")
-            return cls(**content, request=VideoRequest(**request | {"pab": read_pab(request["pab"])}))
-        except (AttributeError, KeyError, TypeError, RecursionError, ConfigError) as error:
+            pab = read_pab(content["request"].pop("pab"))
+            job = build(cls, content)
+        except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise ValueError(f"not a job: {error}") from error
+        return replace(job, request=replace(job.request, pab=pab))
 
     def to_json(self) -> bytes:
         """It as JSON; unique to its writer, as its id is."""
         plain = asdict(self)
         plain["request"]["pab"] = self.request.pab.text()
         return json.dumps(plain, indent=1).encode()
-
-    def remix(self, prompt: str, keep_s: float) -> Self:
-        """The same video with another prompt."""
-        return type(self).new(self.owner, replace(self.request, prompt=prompt), keep_s, remixed_from=self.id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +78,23 @@ class Outcome:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """What `to_json` wrote; `ValueError` if it is something else."""
+        content = _object(data, "outcome")
+        content.pop("writer", None)
         try:
-            content: dict[str, Any] = json.loads(data)
-            content.pop("writer", None)
-            return cls(**content)
-        except (AttributeError, TypeError, RecursionError) as error:
+            return build(cls, content)
+        except ConfigError as error:
             raise ValueError(f"not an outcome: {error}") from error
 
     def to_json(self) -> bytes:
         """It as JSON, with a nonce of its writer: one whose answer was lost knows its own by it."""
         return json.dumps({**asdict(self), "writer": secrets.token_hex(8)}, indent=1).encode()
+
+
+def _object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(f"not {what}: too deeply nested") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"no {what}: not an object of JSON")
+    return content

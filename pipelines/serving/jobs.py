@@ -34,6 +34,10 @@ class KeyReused(Exception):
     """An Idempotency-Key came again with another request."""
 
 
+class Damaged(StoreError):
+    """What is in the store for a job cannot be understood."""
+
+
 class VideoJobs:
     """The jobs; pickles and serves many threads."""
 
@@ -52,13 +56,16 @@ class VideoJobs:
         name = _mark_key(job.owner, idempotency_key)
         mark = {"asked": asked, "job": job.to_json().decode()}
         if not self.store.put_if_absent(name, json.dumps(mark).encode()):
-            first = json.loads(self.store.get(name))
-            if first["asked"] != asked:
-                raise KeyReused
-            # Its writer may have died before the job was there.
-            job = VideoJob.from_json(first["job"].encode())
-            if self.outcome(job.id) is not None:
-                return job
+            before = self._marked(name)
+            if before is None:
+                self.store.put(name, json.dumps(mark).encode())
+            else:
+                if before[0] != asked:
+                    raise KeyReused
+                # Its writer may have died before the job was there.
+                job = before[1]
+                if self.outcome(job.id) is not None:
+                    return job
         self.store.put_if_absent(_job_key(job.owner, job.id), job.to_json())
         return job
 
@@ -68,29 +75,30 @@ class VideoJobs:
 
     def read(self, owner: str, job_id: str) -> VideoJob | None:
         """The owner's job of that id; None for any text that is no id, and for a job of somebody else."""
-        if not _ID.fullmatch(job_id):
+        if not is_id(job_id):
             return None
         try:
             return VideoJob.from_json(self.store.get(_job_key(owner, job_id)))
         except NotFound:
             return None
         except ValueError as error:
-            raise StoreError(f"{self.store.uri}/{_job_key(owner, job_id)} is no job: {error}") from error
+            raise Damaged(f"{self.store.uri}/{_job_key(owner, job_id)} is no job: {error}") from error
 
     def outcome(self, job_id: str) -> Outcome | None:
-        """How a job ended; None while it is open."""
+        """How a job ended; None while it is open. One that cannot be understood counts as failed."""
         key = f"outcomes/{job_id}.json"
         try:
             return Outcome.from_json(self.store.get(key))
         except NotFound:
             return None
         except ValueError as error:
-            raise StoreError(f"{self.store.uri}/{key} is no outcome: {error}") from error
+            log.error("%s/%s is no outcome: %s", self.store.uri, key, error)
+            return Outcome(result="failed", at=0.0, code="damaged", message="what became of it cannot be read any more")
 
     def ids(self, owner: str) -> list[str]:
         """The owner's jobs, oldest first."""
         keys = (item.key for item in self.store.list(f"jobs/{_digest(owner)}/"))
-        return [job_id for key in keys if _ID.fullmatch(job_id := _name(key))]
+        return [job_id for key in keys if is_id(job_id := _name(key))]
 
     def open_jobs(self) -> Iterator[VideoJob]:
         """The jobs that have not ended, oldest first."""
@@ -118,14 +126,18 @@ class VideoJobs:
         """Keep an outcome; False if there was one."""
         return self.store.put_if_absent(f"outcomes/{job.id}.json", outcome.to_json())
 
-    def delete(self, job: VideoJob) -> None:
+    def has(self, owner: str, job_id: str) -> bool:
+        """Whether there is such a job, readable or not."""
+        return is_id(job_id) and self.store.exists(_job_key(owner, job_id))
+
+    def delete(self, owner: str, job_id: str) -> None:
         """Forget a job, whatever state it is in; what is being made for it is not kept any more.
 
         The outcome stays, so that who makes it meanwhile finds it ended, until `clean` removes it.
         """
-        self.store.put(f"outcomes/{job.id}.json", Outcome(result="deleted", at=time.time()).to_json())
-        self.store.delete(_job_key(job.owner, job.id))
-        self._forget_content(job.id)
+        self.store.put(f"outcomes/{job_id}.json", Outcome(result="deleted", at=time.time()).to_json())
+        self.store.delete(_job_key(owner, job_id))
+        self._forget_content(job_id)
 
     def clean(self, now: float, keep_s: float) -> int:
         """Remove what has expired; how many jobs there were."""
@@ -135,7 +147,7 @@ class VideoJobs:
             living.add(_name(item.key))
             job = self._read(item.key) if _made_at(item.key) < now - keep_s else None
             if job is not None and job.expires_at < now:
-                self.delete(job)
+                self.delete(job.owner, job.id)
                 removed += 1
         # An outcome outlives its job by as long again: whoever still makes the video finds it. Marks go before
         # outcomes, or a request that is repeated in between would bring back what was deleted.
@@ -155,9 +167,23 @@ class VideoJobs:
             log.error("%s/%s is passed over: %s", self.store.uri, key, error)
             return None
 
+    def _marked(self, name: str) -> tuple[str, VideoJob] | None:
+        """What was asked with an Idempotency-Key, and the job that it made; None if its mark cannot be understood."""
+        try:
+            mark = json.loads(self.store.get(name))
+            return str(mark["asked"]), VideoJob.from_json(mark["job"].encode())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.error("%s/%s is passed over: %s", self.store.uri, name, error)
+            return None
+
     def _forget_content(self, job_id: str) -> None:
         for file, _ in FILES.values():
             self.store.delete(f"content/{job_id}/{file}")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of a job's id."""
+    return _ID.fullmatch(text) is not None
 
 
 def content_key(job_id: str, variant: Variant) -> str:
@@ -176,7 +202,7 @@ def _mark_key(owner: str, idempotency_key: str) -> str:
 def _made_at(key: str) -> float:
     """When the job of that key was asked for, by its id."""
     job_id = _name(key)
-    return int(job_id[6:18], 16) / 1000 if _ID.fullmatch(job_id) else float("inf")
+    return int(job_id[6:18], 16) / 1000 if is_id(job_id) else float("inf")
 
 
 def _name(key: str) -> str:

@@ -25,6 +25,7 @@ PROMPT = "a red circle moving left over a black background"
 KEYS = {"ann": "key of ann", "ben": "key of ben"}
 QUICK = {"num_inference_steps": 2, "seed": 5}
 VARIANTS = ("video", "thumbnail", "spritesheet")
+FILE_FORM = b'--x\r\nContent-Disposition: form-data; name="prompt"; filename="a.txt"\r\n\r\na\r\n--x--\r\n'
 LONG = {"num_inference_steps": 400}
 
 
@@ -97,6 +98,34 @@ def test_a_list_goes_over_pages_newest_first(ann: openai.OpenAI) -> None:
     assert [video.id for video in ann.videos.list(limit=2, order="asc")] == made
     after = ann.videos.list(after=made[2], order="desc")
     assert [video.id for video in after.data] == made[1::-1]
+
+
+def test_videos_can_be_deleted_while_they_are_listed(ann: openai.OpenAI) -> None:
+    made = [ann.videos.create(prompt=PROMPT, extra_body=QUICK | {"seed": seed}).id for seed in range(3)]
+    for name in made:
+        wait_for(ann, name, "completed")
+    deleted = [ann.videos.delete(video.id).id for video in ann.videos.list(limit=1)]
+    assert deleted == made[::-1]
+    assert list(ann.videos.list()) == []
+
+
+def test_a_damaged_video_is_left_out_of_lists_and_can_be_deleted(ann: openai.OpenAI, endpoint: Endpoint) -> None:
+    good, damaged = (wait_for(ann, ann.videos.create(prompt=PROMPT, extra_body=QUICK).id, "completed") for _ in "ab")
+    (file,) = endpoint.store.glob(f"jobs/*/{damaged.id}.json")
+    file.write_text("{half")
+    assert [video.id for video in ann.videos.list()] == [good.id]
+    with pytest.raises(openai.InternalServerError) as caught:
+        ann.videos.retrieve(damaged.id)
+    assert caught.value.code == "damaged"
+    assert ann.videos.delete(damaged.id).deleted
+
+
+def test_a_store_is_one_endpoints(endpoint: Endpoint, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "serve", str(ROOT / "configs/serve.yaml")]
+    command += [f"http.port={Endpoint(tmp_path).port}", f"store.uri={endpoint.store}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1, result.stderr
+    assert "another endpoint uses store.uri" in result.stderr
 
 
 def test_a_deleted_video_stops_and_its_gang_is_free_at_once(ann: openai.OpenAI, endpoint: Endpoint) -> None:
@@ -181,6 +210,7 @@ def test_what_cannot_be_made_is_refused_with_code_and_parameter(
         (b"[" * 100_000, "application/json", 400, "invalid_json"),
         (b"no form", "multipart/form-data; boundary=x", 400, "invalid_form"),
         (b"no form", "multipart/form-data", 400, "invalid_form"),
+        (FILE_FORM, "multipart/form-data; boundary=x", 400, "unsupported_parameter"),
         (b"hello", "text/plain", 415, "unsupported_media_type"),
         (json.dumps({"prompt": "x" * 10_000_000}).encode(), "application/json", 413, "request_too_large"),
         (json.dumps({"prompt": ["a", 1]}).encode(), "application/json", 400, "invalid_value"),
@@ -228,6 +258,10 @@ def test_a_request_that_is_repeated_with_its_key_makes_one_video(ann: openai.Ope
     with pytest.raises(openai.ConflictError) as caught:
         ann.videos.create(prompt="another", extra_body=LONG, extra_headers=header)
     assert caught.value.code == "idempotency_key_reused"
+    ann.videos.delete(first.id)
+    with pytest.raises(openai.APIStatusError) as gone:
+        ann.videos.create(prompt=PROMPT, extra_body=LONG, extra_headers=header)
+    assert (gone.value.status_code, gone.value.code) == (410, "deleted")
 
 
 def test_states_are_told_without_a_key(endpoint: Endpoint) -> None:

@@ -1,6 +1,6 @@
-"""Jobs and outcomes as JSON, and remixes."""
+"""Jobs and outcomes as JSON."""
 
-from dataclasses import replace
+import json
 
 import pytest
 
@@ -45,10 +45,13 @@ def test_json_that_is_no_object_is_a_value_error(data: bytes) -> None:
             read(data)
 
 
-def test_a_remix_is_a_new_job_with_another_prompt_alone() -> None:
-    first = new(3)
-    remix = first.remix("a blue square", 10.0)
-    assert remix.request == replace(first.request, prompt="a blue square")
-    assert (remix.owner, remix.remixed_from) == ("ann", first.id)
-    assert remix.id != first.id
-    assert remix.expires_at == pytest.approx(remix.created_at + 10)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("created_at", "soon"), ("id", 1), ("owner", None), ("steps", "x"), ("prompt", 7), ("pab", "nope"), ("more", 1)],
+)
+def test_a_job_with_a_value_of_another_type_is_a_value_error(name: str, value: object) -> None:
+    content = json.loads(new().to_json())
+    place = content if name in content or name == "more" else content["request"]
+    place[name] = value
+    with pytest.raises(ValueError, match="not a job"):
+        VideoJob.from_json(json.dumps(content).encode())

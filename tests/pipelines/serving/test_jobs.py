@@ -85,7 +85,7 @@ def test_the_open_jobs_are_those_of_every_owner_without_an_outcome(jobs: VideoJo
     )
     assert jobs.complete(done, CONTENT, DONE)
     assert jobs.end(failed, FAILED)
-    jobs.delete(deleted)
+    jobs.delete(deleted.owner, deleted.id)
     assert list(jobs.open_jobs()) == [waiting, bobs]
     assert (jobs.outcome(done.id), jobs.outcome(failed.id)) == (DONE, FAILED)
     assert jobs.ids("ann") == [waiting.id, done.id, failed.id]
@@ -130,7 +130,7 @@ def test_a_job_whose_writer_died_before_it_was_there_is_made_up_for(jobs: VideoJ
 
 def test_a_deleted_job_does_not_come_back_by_its_key(jobs: VideoJobs) -> None:
     first = jobs.accept(new(), "key", "asked")
-    jobs.delete(first)
+    jobs.delete(first.owner, first.id)
     assert jobs.accept(new(), "key", "asked").id == first.id
     assert jobs.ids("ann") == []
     assert list(jobs.open_jobs()) == []

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import StoreError
 from pipelines.serving.job import Outcome, VideoJob
-from pipelines.serving.jobs import Variant, VideoJobs, content_key
+from pipelines.serving.jobs import Damaged, Variant, VideoJobs, content_key
 from pipelines.store import LocalStore
 from tests.pipelines.samples import request
 
@@ -56,8 +55,8 @@ def test_a_deleted_job_is_gone_with_its_files(jobs: VideoJobs) -> None:
     kept, gone = (jobs.accept(new(number)) for number in range(2))
     for job in (kept, gone):
         jobs.complete(job, CONTENT, DONE)
-    jobs.delete(gone)
-    jobs.delete(gone)
+    jobs.delete(gone.owner, gone.id)
+    jobs.delete(gone.owner, gone.id)
     assert jobs.read("ann", gone.id) is None
     assert jobs.ids("ann") == [kept.id]
     assert objects(jobs, "content/") == sorted(content_key(kept.id, variant) for variant in CONTENT)
@@ -65,7 +64,7 @@ def test_a_deleted_job_is_gone_with_its_files(jobs: VideoJobs) -> None:
 
 def test_a_job_deleted_while_it_is_made_leaves_no_content(jobs: VideoJobs) -> None:
     job = jobs.accept(new())
-    jobs.delete(job)
+    jobs.delete(job.owner, job.id)
     assert not jobs.complete(job, CONTENT, DONE)
     outcome = jobs.outcome(job.id)
     assert outcome is not None
@@ -81,15 +80,33 @@ def test_a_job_that_failed_while_it_was_made_leaves_no_content(jobs: VideoJobs) 
     assert objects(jobs, "content/") == []
 
 
-def test_a_damaged_job_or_outcome_is_a_sentence_with_its_place(jobs: VideoJobs, tmp_path: Path) -> None:
+def test_a_damaged_job_is_told_with_its_place_and_can_be_deleted(jobs: VideoJobs, tmp_path: Path) -> None:
     job = jobs.accept(new())
     (key,) = objects(jobs, "jobs/")
     (tmp_path / key).write_text("{")
-    jobs.store.put(f"outcomes/{job.id}.json", b"[]")
-    with pytest.raises(StoreError, match=f"{key} is no job"):
+    with pytest.raises(Damaged, match=f"{key} is no job"):
         jobs.read("ann", job.id)
-    with pytest.raises(StoreError, match=f"outcomes/{job.id}.json is no outcome"):
-        jobs.outcome(job.id)
+    assert jobs.has("ann", job.id)
+    assert not jobs.has("ben", job.id)
+    jobs.delete("ann", job.id)
+    assert jobs.read("ann", job.id) is None
+
+
+@pytest.mark.parametrize("damage", [b"[]", b"", b'{"result": 1, "at": 2}', b'{"result": "made", "at": 2}'])
+def test_a_job_whose_outcome_is_damaged_has_failed(jobs: VideoJobs, damage: bytes) -> None:
+    job = jobs.accept(new())
+    jobs.store.put(f"outcomes/{job.id}.json", damage)
+    outcome = jobs.outcome(job.id)
+    assert outcome is not None
+    assert (outcome.result, outcome.code) == ("failed", "damaged")
+
+
+def test_a_damaged_mark_is_as_none(jobs: VideoJobs, tmp_path: Path) -> None:
+    jobs.accept(new(), "key", "asked")
+    (mark,) = objects(jobs, "idempotency/")
+    (tmp_path / mark).write_text("{")
+    second = jobs.accept(new(1), "key", "another")
+    assert jobs.accept(new(2), "key", "another") == second
 
 
 def test_a_damaged_job_does_not_hide_the_others(jobs: VideoJobs, tmp_path: Path) -> None:
