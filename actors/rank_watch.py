@@ -15,6 +15,8 @@ from actors.order import Order, RankAnswer
 from cluster.errors import GangError
 
 _ASK_S = 0.5
+_ASK_OF_ONLINE_S = 0.05
+"""Somebody may be watching its steps."""
 _PARTS_KEPT = 3
 """Of each rank: ranks run apart while they send each other nothing, so their last snapshots may differ."""
 
@@ -36,6 +38,7 @@ class RankWatch:
         self._members = members
         self._order = order
         self._timeout_s = step_timeout_s
+        self._ask_s = _ASK_OF_ONLINE_S if order.priority == "online" else _ASK_S
         steps, now = order.resume.step if order.resume else 0, self.now()
         self.snapshots = 0
         """How many were seen of rank 0."""
@@ -99,7 +102,7 @@ class RankWatch:
         seen, handle = self._seen[rank], self._members[rank].handle
         while True:
             # Short videos end before they are asked.
-            await asyncio.sleep(_ASK_S)
+            await asyncio.sleep(self._ask_s)
             try:
                 progress = await handle.progress.remote()
                 if progress.ticket == self._order.ticket and progress.snapshot > _last(seen):

@@ -17,6 +17,8 @@ from pipelines.serving.content import answer_file
 from pipelines.serving.desk import Desk
 from pipelines.serving.figures import exposition
 from pipelines.serving.jobs import FILES, Damaged, Variant
+from pipelines.serving.page_files import FILES as PAGE_FILES
+from pipelines.serving.page_files import page_state, read_file
 from pipelines.serving.problems import ApiProblem, error_body
 from pipelines.serving.schemas import EXAMPLES
 
@@ -28,7 +30,7 @@ _SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'self'; media-src 'self' blob:; frame-ancestors 'none'",
 }
 
 
@@ -38,6 +40,7 @@ def make_api(desk_of: Callable[[], Desk]) -> FastAPI:
     _handle_problems(api)
     _add_videos(api, desk_of)
     _add_states(api, desk_of)
+    _add_page(api, desk_of)
     return api
 
 
@@ -142,6 +145,20 @@ def _add_states(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return PlainTextResponse(exposition(await desk_of().clerk.state()), media_type="text/plain; version=0.0.4")
+
+
+def _add_page(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
+    def add(path: str, media_type: str) -> None:
+        @api.get(path, include_in_schema=False)
+        async def file() -> Response:
+            return Response(read_file(path), media_type=media_type, headers={"cache-control": "no-cache"})
+
+    for path, (_, media_type) in PAGE_FILES.items():
+        add(path, media_type)
+
+    @api.get("/page.json", include_in_schema=False)
+    async def state() -> Response:
+        return JSONResponse(page_state(desk_of().config, await desk_of().clerk.state()))
 
 
 def _handle_problems(api: FastAPI) -> None:
