@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -20,7 +21,7 @@ from pipelines.serving.jobs import FILES, Damaged, Variant
 from pipelines.serving.page_files import FILES as PAGE_FILES
 from pipelines.serving.page_files import page_state, read_file
 from pipelines.serving.problems import ApiProblem, error_body
-from pipelines.serving.schemas import EXAMPLES
+from pipelines.serving.schemas import ANSWERS, BODIES
 
 log = logging.getLogger("pabcast.api")
 
@@ -45,7 +46,9 @@ def make_api(desk_of: Callable[[], Desk]) -> FastAPI:
 
 
 def _owner(desk_of: Callable[[], Desk]) -> Any:
-    def owner(request: Request) -> str:
+    scheme = HTTPBearer(auto_error=False, description="A key of the endpoint; none where it wants none.")
+
+    def owner(request: Request, _: Annotated[object, Depends(scheme)]) -> str:
         name = desk_of().keys.name_of(request.headers.get("authorization"))
         if name is None:
             raise ApiProblem(
@@ -63,7 +66,7 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
     who = _owner(desk_of)
     most_bytes = desk_of().config.http.max_body_bytes
 
-    @api.post("/v1/videos", openapi_extra=EXAMPLES["create"], responses=EXAMPLES["answers"])
+    @api.post("/v1/videos", openapi_extra=BODIES["create"], responses=ANSWERS["video"])
     async def create(
         request: Request, owner: str = who, idempotency_key: Annotated[str | None, Header()] = None
     ) -> Response:
@@ -71,7 +74,7 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         fields = await read_fields(request, most_bytes)
         return _video(await desk_of().create(owner, fields, _bounded(idempotency_key)))
 
-    @api.get("/v1/videos", responses=EXAMPLES["answers"])
+    @api.get("/v1/videos", responses=ANSWERS["page"])
     async def page(
         owner: str = who,
         after: str | None = None,
@@ -81,18 +84,18 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         """The key's videos, a page at a time."""
         return JSONResponse(await desk_of().page(owner, after, limit, order))
 
-    @api.get("/v1/videos/{video_id}", responses=EXAMPLES["answers"])
+    @api.get("/v1/videos/{video_id}", responses=ANSWERS["video"])
     async def retrieve(video_id: str, owner: str = who) -> Response:
         """A video's state."""
         return _video(await desk_of().video(owner, video_id))
 
-    @api.delete("/v1/videos/{video_id}", responses=EXAMPLES["answers"])
+    @api.delete("/v1/videos/{video_id}", responses=ANSWERS["deleted"])
     async def delete(video_id: str, owner: str = who) -> Response:
         """Forget a video; if it is being made, that stops."""
         await desk_of().delete(owner, video_id)
         return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
 
-    @api.get("/v1/videos/{video_id}/content", responses=EXAMPLES["answers"])
+    @api.get("/v1/videos/{video_id}/content", responses=ANSWERS["content"], response_class=StreamingResponse)
     async def content(
         video_id: str,
         owner: str = who,
@@ -104,7 +107,7 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         file, media_type = FILES[variant]
         return answer_file(desk_of().jobs.store, found, media_type, f"{video_id}-{file}", range_)
 
-    @api.post("/v1/videos/{video_id}/remix", openapi_extra=EXAMPLES["remix"], responses=EXAMPLES["answers"])
+    @api.post("/v1/videos/{video_id}/remix", openapi_extra=BODIES["remix"], responses=ANSWERS["video"])
     async def remix(
         request: Request, video_id: str, owner: str = who, idempotency_key: Annotated[str | None, Header()] = None
     ) -> Response:
@@ -112,7 +115,7 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         fields = await read_fields(request, most_bytes)
         return _video(await desk_of().remix(owner, video_id, fields, _bounded(idempotency_key)))
 
-    @api.get("/v1/videos/{video_id}/events", responses=EXAMPLES["answers"])
+    @api.get("/v1/videos/{video_id}/events", responses=ANSWERS["events"], response_class=StreamingResponse)
     async def events(video_id: str, owner: str = who) -> Response:
         """Server-sent events: the Video at every change of its status or step, until it has ended."""
         await desk_of().find(owner, video_id)
@@ -123,25 +126,25 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
 def _add_states(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
     who = _owner(desk_of)
 
-    @api.get("/v1/models", responses=EXAMPLES["answers"])
+    @api.get("/v1/models", responses=ANSWERS["models"])
     async def models(owner: str = who) -> Response:
         """The model that there is."""
         model = {"id": desk_of().config.model.id, "object": "model", "created": 0, "owned_by": "pabcast"}
         return JSONResponse({"object": "list", "data": [model]})
 
-    @api.get("/healthz")
+    @api.get("/healthz", responses=ANSWERS["live"])
     async def healthz() -> Response:
         """Whether this process lives."""
         return JSONResponse({"status": "live"})
 
-    @api.get("/readyz", responses={503: {"description": "No gang can be had yet."}})
+    @api.get("/readyz", responses=ANSWERS["ready"])
     async def readyz() -> Response:
         """Whether a gang can be had."""
         pool = (await desk_of().clerk.state())["pool"]
         ready = pool is not None and pool["phase"] == "ready"
         return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
 
-    @api.get("/metrics")
+    @api.get("/metrics", responses=ANSWERS["metrics"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return PlainTextResponse(exposition(await desk_of().clerk.state()), media_type="text/plain; version=0.0.4")
