@@ -12,6 +12,7 @@ from starlette.requests import Request
 from pipelines.serving.problems import ApiProblem
 
 _MOST_FIELDS = 64
+_MOST_DRAINED = 64 << 20
 
 
 async def read_fields(request: Request, most_bytes: int) -> dict[str, Any]:
@@ -34,17 +35,18 @@ async def read_fields(request: Request, most_bytes: int) -> dict[str, Any]:
 
 
 async def _bound(request: Request, most_bytes: int) -> None:
-    """Read the body, and no more of it than is taken."""
-    said = request.headers.get("content-length", "")
+    """Read the body and keep no more of it than is taken.
+
+    The rest is read too, within reason: many clients hear no answer while they still send.
+    """
     chunks: list[bytes] = []
-    size = int(said) if said.isdigit() else 0
-    if size <= most_bytes:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > most_bytes:
-                break
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= most_bytes:
             chunks.append(chunk)
+        elif size > _MOST_DRAINED:
+            break
     if size > most_bytes:
         raise ApiProblem(
             413, f"the body has {size:,} bytes or more; at most {most_bytes:,} are taken", code="request_too_large"

@@ -17,7 +17,7 @@ from openai import OpenAI
 from pipelines.orphans import MARK
 from pipelines.places import ROOT
 
-READY_S = 120.0
+READY_S = 240.0
 GONE_S = 60.0
 
 
@@ -102,7 +102,7 @@ class Endpoint:
         for process in left:
             if process.is_running():
                 process.kill()
-        psutil.wait_procs(left, timeout=GONE_S)
+        _wait_for(left, GONE_S)
 
     def stop(self) -> int:
         """By SIGTERM; returns its exit status."""
@@ -111,9 +111,7 @@ class Endpoint:
         try:
             status = self._process.wait(GONE_S)
         finally:
-            left = self.processes()
-            psutil.wait_procs(left, timeout=10)
-            if any(process.is_running() for process in left):
+            if _wait_for(self.processes(), 10):
                 self.kill()
         return status
 
@@ -123,3 +121,20 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def _wait_for(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that still run after so long; one that nobody has taken leave of does not."""
+    deadline = time.monotonic() + timeout_s
+    while living := [process for process in processes if _lives(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return living
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
