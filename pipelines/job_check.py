@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from actors.engine import ModelCard, check_weights
+from actors.engine import ModelCard
 from cluster.errors import ConfigError, RequestError
 from cluster.guidance import branches_of
-from cluster.shape import Shape
 from pipelines.config import JobConfig
 from pipelines.local_room import check_room
 from pipelines.metadata import METADATA_KEY
-from pipelines.models import read_card
+from pipelines.models import read_whole_card
 from pipelines.pab_text import check_blocks
 from pipelines.prompts import InputInfo, check_input
 from pipelines.rows import RowDefaults, check_shape
@@ -41,12 +40,10 @@ def check_job(config: JobConfig) -> CheckedJob:
         StoreError: the input or the output store cannot be used; told within 15 s.
     """
     config.gang.check_workers(config.cluster.widest_of_a_job)
-    card = read_card(config.model)
-    check_weights(card)
+    card = read_whole_card(config.model)
     sampling = config.sampling
-    shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
     try:
-        check_shape(shape, branches_of(sampling.guidance_scale), RowDefaults.of(config, card.numbers))
+        check_shape(sampling.shape, branches_of(sampling.guidance_scale), RowDefaults.of(config, card.numbers))
     except RequestError as error:
         raise ConfigError(f"sampling: {error}") from error
     check_blocks(config.pab, card.numbers.num_layers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.engine import ModelCard, inspect_model
+from actors.engine import ModelCard, check_weights, inspect_model
 from cluster.errors import ConfigError
 from cluster.model import ModelNumbers
 from cluster.sampler import SamplerNumbers
@@ -99,6 +99,13 @@ def read_card(model: KnownModel) -> ModelCard:
     for part in card.parts:
         if not (model.folder / part).is_dir():
             raise ConfigError(f"{model.folder} has no folder {part}; save the whole pipeline there again")
+    return card
+
+
+def read_whole_card(model: KnownModel) -> ModelCard:
+    """The card of a `model` that is to be loaded; raises as `read_card`, and `ConfigError` if it has no weights."""
+    card = read_card(model)
+    check_weights(card)
     return card
 
 

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Iterator
 
 from cluster.cache_budget import plan_schedule
-from cluster.guidance import branches_of
 from cluster.model import ModelNumbers
 from cluster.pab import KINDS, PabConfig
 from cluster.shape import Shape
@@ -19,20 +18,13 @@ _SHOWN = 8
 
 def remark_on_job(job: CheckedJob) -> Iterator[str]:
     """What is to be said before `job` runs."""
-    sampling = job.config.sampling
-    shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
-    yield from remark_on_size(shape, job.card.numbers)
+    yield from remark_on_size(job.config.sampling.shape, job.card.numbers)
     yield from remark_on_columns(job.input)
 
 
 def remark_on_broadcast(job: CheckedJob) -> Iterator[str]:
     """Likewise of its `pab`, once there is something to make: the model's timesteps take a second to be had."""
-    sampling = job.config.sampling
-    shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
-    video = Kindred(
-        shape=shape, steps=sampling.steps, branches=branches_of(sampling.guidance_scale), pab=job.config.pab
-    )
-    yield from remark_on_pab(video, job.config.model, job.card.numbers)
+    yield from remark_on_pab(Kindred.usual(job.config), job.config.model, job.card.numbers)
 
 
 def remark_on_size(shape: Shape, numbers: ModelNumbers) -> Iterator[str]:

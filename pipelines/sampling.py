@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from cluster.errors import ConfigError
+from cluster.shape import Shape
 
 LIMITS: dict[str, tuple[float, float]] = {
     "height": (1, 16_384),
@@ -37,6 +38,11 @@ class Sampling:
     steps: int = 30
     guidance_scale: float = 4.0
     seed: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the video."""
+        return Shape(height=self.height, width=self.width, num_frames=self.num_frames)
 
     def __post_init__(self) -> None:
         for field in fields(self):

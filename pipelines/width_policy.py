@@ -36,6 +36,13 @@ class Kindred:
         """The group that `request` belongs to."""
         return cls(shape=request.shape, steps=request.steps, branches=request.branches, pab=request.pab)
 
+    @classmethod
+    def usual(cls, config: VideoConfig) -> "Kindred":
+        """The group of what `config` asks for where nothing else is said."""
+        sampling = config.sampling
+        branches = branches_of(sampling.guidance_scale)
+        return cls(shape=sampling.shape, steps=sampling.steps, branches=branches, pab=config.pab)
+
 
 @dataclass
 class WidthPolicy:
@@ -67,11 +74,8 @@ class WidthPolicy:
 
         That it cannot be made is no error: others may be.
         """
-        sampling = self.config.sampling
-        shape = Shape(height=sampling.height, width=sampling.width, num_frames=sampling.num_frames)
-        branches = branches_of(sampling.guidance_scale)
         with suppress(RequestError):
-            self.decide(Kindred(shape=shape, steps=sampling.steps, branches=branches, pab=self.config.pab))
+            self.decide(Kindred.usual(self.config))
 
     def offer(self, request: VideoRequest) -> tuple[int, Mapping[int, float]]:
         """The width for `request`, and predicted seconds at the widths that the pool may give it instead.

@@ -14,7 +14,8 @@ from cluster.pab import Kind
 
 _ENDS_READ = 1 << 20
 _PARTS = ("text_encoder", "tokenizer", "transformer", "vae")
-_WEIGHED = ("text_encoder", "transformer", "vae")
+_WEIGHED = ("transformer", "vae", "text_encoder")
+"""Each has a config.json and weights; in the order in which `READERS` take the configs."""
 _CLASSES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "CogVideoXPipeline": {"transformer": ("CogVideoXTransformer3DModel",), "vae": ("AutoencoderKLCogVideoX",)},
     "LattePipeline": {"transformer": ("LatteTransformer3DModel",), "vae": ("AutoencoderKL",)},
@@ -66,7 +67,7 @@ def inspect_model(path: str | Path) -> ModelCard:
     pipeline = str(index.get("_class_name"))
     if pipeline not in READERS:
         raise ConfigError(f"{folder} holds a {pipeline}; pabcast runs {', '.join(READERS)}")
-    parts = {part: _read(folder / part / "config.json") for part in ("transformer", "vae", "text_encoder")}
+    parts = {part: _read(folder / part / "config.json") for part in _WEIGHED}
     for part, wanted in _CLASSES[pipeline].items():
         _check_named(folder / part, pipeline, parts[part].get("_class_name", wanted[0]), wanted)
     try:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from actors.engine import ModelCard, VideoRequest, check_weights
+from actors.engine import ModelCard, VideoRequest
 from cluster.errors import ConfigError
 from cluster.guidance import Guidance
-from pipelines.models import KnownModel, find_model, known_model, read_card
+from pipelines.models import KnownModel, find_model, known_model, read_card, read_whole_card
 from pipelines.pab_text import check_blocks, read_pab
 from pipelines.rows import BadRow, RowDefaults, read_row
 from pipelines.sampling import Sampling, limit_problem
@@ -64,9 +64,8 @@ def one_video(
         ConfigError: an unknown model, a size that it cannot make, a block that it lacks, a number out of range.
     """
     known = find_model(model) if needs_files else known_model(model)
-    card = read_card(known) if known.is_here else _card_without_files(known)
-    if needs_files:
-        check_weights(card)
+    read = read_whole_card if needs_files else read_card
+    card = read(known) if known.is_here else _card_without_files(known)
     config = read_pab(pab)
     check_blocks(config, card.numbers.num_layers)
     defaults = RowDefaults(

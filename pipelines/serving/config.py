@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.errors import ConfigError
-from pipelines.config import VideoConfig, with_model_sampling
+from pipelines.config import VideoConfig, read_values, with_model_sampling
 from pipelines.given_paths import check_uri, user_path
-from pipelines.places import find_shipped
 from pipelines.strict import build
-from pipelines.yaml_file import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +112,7 @@ def load_serve_config(path: str, overrides: Sequence[str] = ()) -> ServeConfig:
     Raises:
         ConfigError: it cannot work.
     """
-    return make_serve_config({"model": "demo", **read_yaml(find_shipped(path), "the config", overrides)})
+    return make_serve_config(read_values(path, overrides))
 
 
 def make_serve_config(values: Mapping[str, Any]) -> ServeConfig:

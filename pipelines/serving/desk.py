@@ -3,29 +3,24 @@
 import asyncio
 import hashlib
 import json
-import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal, Protocol
 
-from actors.engine import check_weights
 from actors.engine.request import VideoRequest
-from cluster.cost import predict
 from cluster.errors import RequestError
-from pipelines.models import read_card
+from pipelines.models import read_whole_card
 from pipelines.rows import RowDefaults
 from pipelines.serving.asking import read_request
 from pipelines.serving.clerk import Admission
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.job import VideoJob
-from pipelines.serving.jobs import FILES, Damaged, Variant, VideoJobs, content_key, is_id
+from pipelines.serving.jobs import FILES, Variant, VideoJobs, content_key, is_id
 from pipelines.serving.keys import Keys
 from pipelines.serving.problems import ApiProblem, bad_request, not_found
 from pipelines.serving.queue import Look
 from pipelines.serving.view import video_object
 from pipelines.store import StoredObject, open_store
 from pipelines.width_policy import Kindred, WidthPolicy
-
-log = logging.getLogger("pabcast.desk")
 
 _LOOK_EVERY_S = 0.05
 
@@ -57,8 +52,7 @@ class Desk:
         self.config = config
         self.clerk = clerk
         self.keys = Keys.read(config.keys_path)
-        self.card = read_card(config.model)
-        check_weights(self.card)
+        self.card = read_whole_card(config.model)
         self.defaults = RowDefaults.of(config, self.card.numbers, self.card.revision)
         self.jobs = VideoJobs(open_store(config.store.uri, "store.uri"))
         self._widths = WidthPolicy.of(config, self.card.numbers, config.cluster.widest_of_a_job)
@@ -118,7 +112,7 @@ class Desk:
                 raise not_found(after)
             # Ids sort by time, so one that is deleted still is a place to go on from.
             ids = [name for name in ids if (name < after if order == "desc" else name > after)]
-        found = await asyncio.gather(*(asyncio.to_thread(self._readable, owner, name) for name in ids[:limit]))
+        found = await asyncio.gather(*(asyncio.to_thread(self.jobs.readable, owner, name) for name in ids[:limit]))
         data = await self._views([job for job in found if job is not None])
         return {
             "object": "list",
@@ -190,10 +184,10 @@ class Desk:
         """Refuse what fits nowhere or takes longer than `gang.latency_s`, with the arithmetic."""
         goal = self.config.gang.latency_s
         try:
-            work, decision = self._widths.decide(Kindred.of(request))
+            decision = self._widths.decide(Kindred.of(request))[1]
         except RequestError as error:
             raise bad_request(error) from error
-        seconds = predict(work, decision.width, self._widths.calibration).seconds
+        seconds = decision.cost.seconds
         if goal is not None and seconds > goal:
             raise ApiProblem(
                 400,
@@ -202,14 +196,6 @@ class Desk:
                 code="latency_goal",
                 param="size",
             )
-
-    def _readable(self, owner: str, job_id: str) -> VideoJob | None:
-        """The owner's job; None if it is deleted meanwhile, or damaged, which is logged: the others are listed."""
-        try:
-            return self.jobs.read(owner, job_id)
-        except Damaged as error:
-            log.error("left out of a list: %s", error)
-            return None
 
     async def _views(self, jobs: list[VideoJob]) -> list[dict[str, Any]]:
         looks = await self.clerk.look([job.id for job in jobs]) if jobs else {}

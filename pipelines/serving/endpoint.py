@@ -12,7 +12,7 @@ from ray import serve
 from cluster.errors import ClusterError, ConfigError
 from pipelines.interrupts import Interrupts
 from pipelines.local_room import check_room
-from pipelines.models import read_card
+from pipelines.models import read_whole_card
 from pipelines.ray_session import ray_session
 from pipelines.serve import CLERK, INGRESS, build
 from pipelines.serving.config import HttpConfig, ServeConfig
@@ -38,7 +38,7 @@ def run_endpoint(config: ServeConfig, say: Say) -> None:
         StoreError, ClusterError: it could not be started.
     """
     Keys.read(config.keys_path)
-    check_room(config.cluster, read_card(config.model).path)
+    check_room(config.cluster, read_whole_card(config.model).path)
     _check_free(config.http)
     store, holder = open_store(config.store.uri, "store.uri"), uuid.uuid4().hex
     say(probe(store).message)

@@ -75,14 +75,11 @@ class VideoJobs:
 
     def read(self, owner: str, job_id: str) -> VideoJob | None:
         """The owner's job of that id; None for any text that is no id, and for a job of somebody else."""
-        if not is_id(job_id):
-            return None
-        try:
-            return VideoJob.from_json(self.store.get(_job_key(owner, job_id)))
-        except NotFound:
-            return None
-        except ValueError as error:
-            raise Damaged(f"{self.store.uri}/{_job_key(owner, job_id)} is no job: {error}") from error
+        return self._read(_job_key(owner, job_id)) if is_id(job_id) else None
+
+    def readable(self, owner: str, job_id: str) -> VideoJob | None:
+        """As `read`, and None if it is damaged, which is logged: for lists, which show the others."""
+        return self._readable(_job_key(owner, job_id)) if is_id(job_id) else None
 
     def outcome(self, job_id: str) -> Outcome | None:
         """How a job ended; None while it is open. One that cannot be understood counts as failed."""
@@ -106,15 +103,14 @@ class VideoJobs:
         ended = {_name(item.key) for item in self.store.list("outcomes/")}
         for parts in sorted(names, key=lambda parts: parts[-1]):
             if len(parts) == 3 and parts[2] not in ended:
-                job = self._read("/".join(parts) + ".json")
+                job = self._readable("/".join(parts) + ".json")
                 if job is not None:
                     yield job
 
     def complete(self, job: VideoJob, content: Mapping[Variant, bytes], outcome: Outcome) -> bool:
         """Keep a job's files, then its outcome; False, and nothing kept, if it had ended meanwhile."""
         for variant, data in content.items():
-            file, kind = FILES[variant]
-            self.store.put(f"content/{job.id}/{file}", data, kind)
+            self.store.put(content_key(job.id, variant), data, FILES[variant][1])
         if self.end(job, outcome):
             return True
         first = self.outcome(job.id)
@@ -145,7 +141,7 @@ class VideoJobs:
         living = set()
         for item in list(self.store.list("jobs/")):
             living.add(_name(item.key))
-            job = self._read(item.key) if _made_at(item.key) < now - keep_s else None
+            job = self._readable(item.key) if _made_at(item.key) < now - keep_s else None
             if job is not None and job.expires_at < now:
                 self.delete(job.owner, job.id)
                 removed += 1
@@ -158,13 +154,19 @@ class VideoJobs:
         return removed
 
     def _read(self, key: str) -> VideoJob | None:
-        """The job at `key`; None if it was deleted meanwhile, or if it is damaged, which is logged."""
+        """The job at `key`; None if there is none, `Damaged` if it cannot be understood."""
         try:
             return VideoJob.from_json(self.store.get(key))
         except NotFound:
             return None
         except ValueError as error:
-            log.error("%s/%s is passed over: %s", self.store.uri, key, error)
+            raise Damaged(f"{self.store.uri}/{key} is no job: {error}") from error
+
+    def _readable(self, key: str) -> VideoJob | None:
+        try:
+            return self._read(key)
+        except Damaged as error:
+            log.error("passed over: %s", error)
             return None
 
     def _marked(self, name: str) -> tuple[str, VideoJob] | None:
@@ -177,8 +179,8 @@ class VideoJobs:
             return None
 
     def _forget_content(self, job_id: str) -> None:
-        for file, _ in FILES.values():
-            self.store.delete(f"content/{job_id}/{file}")
+        for variant in FILES:
+            self.store.delete(content_key(job_id, variant))
 
 
 def is_id(text: str) -> bool:

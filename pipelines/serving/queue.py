@@ -1,9 +1,8 @@
 """What an endpoint has accepted and not yet made, as its clerk holds it in memory."""
 
 import asyncio
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipelines.serving.job import VideoJob
 
@@ -22,7 +21,6 @@ class Entry:
     step: int | None = None
     """Finished steps; None while it waits."""
     task: asyncio.Task[None] | None = None
-    started_s: float = field(default_factory=time.monotonic)
 
     @property
     def steps(self) -> int:

@@ -126,7 +126,10 @@ def test_so_are_those_of_the_other_families(family: str, tmp_path: Path) -> None
 
 def test_a_buffer_that_the_class_computes_may_be_in_the_file(tiny_model: Path, tmp_path: Path) -> None:
     add = weights(lambda tensors: tensors.update({"pos_embed.old_positions": torch.zeros(3)}))
-    Engine.load(str(copy(tiny_model, tmp_path, add)))
+    folder = copy(tiny_model, tmp_path, add)
+    engine = Engine.load(str(folder))
+    assert engine.card.path == str(folder.resolve())
+    assert "old_positions" not in engine.model.parts.transformer.state_dict()
 
 
 def test_weights_in_another_format_are_told(tiny_model: Path, tmp_path: Path) -> None:
@@ -234,4 +237,5 @@ def test_of_a_whole_t5_the_encoder_is_taken(family: str, tmp_path: Path) -> None
         T5ForConditionalGeneration(T5Config(**T5_SIZES, tie_word_embeddings=False)).save_pretrained(
             folder / "text_encoder"
         )
-    Engine.load(str(folder))
+    encoder = Engine.load(str(folder)).model.parts.text_encoder
+    assert type(encoder).__name__ == ("UMT5EncoderModel" if family == "wan" else "T5EncoderModel")

@@ -9,6 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -114,6 +116,17 @@ class Endpoint:
             if _wait_for(self.processes(), 10):
                 self.kill()
         return status
+
+
+@contextmanager
+def running(folder: Path, *overrides: str) -> Iterator[Endpoint]:
+    """One that is started, and stopped at the end."""
+    endpoint = Endpoint(folder, *overrides)
+    try:
+        endpoint.start()
+        yield endpoint
+    finally:
+        endpoint.stop()
 
 
 def _title(process: psutil.Process) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines.places import ROOT
 from pipelines.video import decode_mp4
-from tests.pipelines.serving.endpoint import Endpoint
+from tests.pipelines.serving.endpoint import Endpoint, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -35,12 +35,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     lines = [f"{name}:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in KEYS.items()]
     (folder / "keys.txt").write_text("\n".join(lines))
     keys = ("auth.disabled=false", f"auth.keys_file={folder}/keys.txt")
-    found = Endpoint(folder, *keys, "limits.queue=4", "limits.per_key=3", "gang.width=1")
-    try:
-        found.start()
+    with running(folder, *keys, "limits.queue=4", "limits.per_key=3", "gang.width=1") as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture

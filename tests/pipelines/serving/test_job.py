@@ -6,16 +6,8 @@ import pytest
 
 from pipelines.pab_text import read_pab
 from pipelines.serving.job import Outcome, VideoJob
-from pipelines.serving.jobs import Variant
 from tests.pipelines.samples import request
-
-CONTENT: dict[Variant, bytes] = {"video": b"mp4", "thumbnail": b"webp", "spritesheet": b"jpeg"}
-DONE = Outcome(result="completed", at=5.0, gang=2, seconds=1.5)
-FAILED = Outcome(result="failed", at=5.0, code="internal_error", message="a rank died")
-
-
-def new(number: int = 0, owner: str = "ann", keep_s: float = 3600.0) -> VideoJob:
-    return VideoJob.new(owner, request(number), keep_s)
+from tests.pipelines.serving.jobs import DONE, FAILED, new
 
 
 def test_a_job_is_the_same_after_json() -> None:

@@ -3,39 +3,11 @@
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from pipelines.serving.job import Outcome, VideoJob
-from pipelines.serving.jobs import KeyReused, Variant, VideoJobs
-from pipelines.store import LocalStore
-from tests.pipelines.samples import request
-
-CONTENT: dict[Variant, bytes] = {"video": b"mp4", "thumbnail": b"webp", "spritesheet": b"jpeg"}
-DONE = Outcome(result="completed", at=5.0, gang=2, seconds=1.5)
-FAILED = Outcome(result="failed", at=5.0, code="internal_error", message="a rank died")
-
-
-def new(number: int = 0, owner: str = "ann", keep_s: float = 3600.0) -> VideoJob:
-    return VideoJob.new(owner, request(number), keep_s)
-
-
-def made_before(job: VideoJob, seconds: float) -> VideoJob:
-    """The same as if it had been asked for so long ago."""
-    then = job.created_at - seconds
-    moved = f"video_{int(then * 1000):012x}{job.id[18:]}"
-    return replace(job, id=moved, created_at=then, expires_at=job.expires_at - seconds)
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> VideoJobs:
-    return VideoJobs(LocalStore(tmp_path))
-
-
-def objects(jobs: VideoJobs, prefix: str = "") -> list[str]:
-    return [item.key for item in jobs.store.list(prefix)]
+from pipelines.serving.jobs import KeyReused, VideoJobs
+from tests.pipelines.serving.jobs import CONTENT, DONE, FAILED, made_before, new, objects
 
 
 def test_an_accepted_job_is_read_by_any_process(jobs: VideoJobs) -> None:

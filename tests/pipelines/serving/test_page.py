@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.pipelines.serving.endpoint import Endpoint
+from tests.pipelines.serving.endpoint import Endpoint, running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
@@ -20,12 +20,8 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    found = Endpoint(tmp_path_factory.mktemp("page"), "gang.width=1")
-    try:
-        found.start()
+    with running(tmp_path_factory.mktemp("page"), "gang.width=1") as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture
