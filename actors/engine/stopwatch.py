@@ -1,7 +1,7 @@
 """Times the engine's parts on the device it is on, as a calibration needs them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -34,6 +34,16 @@ class Timings:
     decode: list[Timing]
     text_s: float
 
+    @staticmethod
+    def median(rounds: "Sequence[Timings]") -> "Timings":
+        """The median of each figure of `rounds`, which measured the same."""
+        return Timings(
+            kinds={kind: _middle([each.kinds[kind] for each in rounds]) for kind in rounds[0].kinds},
+            base=_middle([each.base for each in rounds]),
+            decode=_middle([each.decode for each in rounds]),
+            text_s=median(each.text_s for each in rounds),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
@@ -52,19 +62,19 @@ class Stopwatch:
     which on a shared machine few are the fastest.
     """
 
-    def __init__(self, engine: Engine, *, repeats: int = 9) -> None:
+    def __init__(self, engine: Engine, *, repeats: int = 3) -> None:
         self._engine = engine
         self._kinds = engine.card.numbers.kinds
         self._repeats = repeats
 
-    def measure(self, shapes: list[tuple[Shape, int]], on_done: Callable[[int], None] = lambda count: None) -> Timings:
+    def measure(self, shapes: Sequence[tuple[Shape, int]]) -> Timings:
         """Time steps and decoding of every (shape, gang width), each as rank 0 of such a gang has it.
 
         The step with all attention broadcast is timed, then with each kind alone computing: the differences are
         the kinds.
         """
         found = Timings(kinds={kind: [] for kind in self._kinds}, base=[], decode=[], text_s=self._text_seconds())
-        for count, (shape, width) in enumerate(shapes, start=1):
+        for shape, width in shapes:
             work = self._workload(shape, frozenset())
             seconds = self._step_seconds(shape, width)
             without = seconds[frozenset()]
@@ -75,7 +85,6 @@ class Stopwatch:
                 alone = max(seconds[frozenset({kind})] - without, _LEAST_SHARE * without)
                 found.kinds[kind].append(Timing(work=work.site(kind, width), seconds=alone / sites))
             found.decode.append(self._decode(work, width))
-            on_done(count)
         return found
 
     @torch.no_grad()
@@ -184,3 +193,10 @@ class Stopwatch:
         calls = iter([lambda: self._engine.model.encode("a red circle moving left over a black background", "")] * 4)
         with torch.no_grad():
             return median(list(self._timed(calls))[1:])
+
+
+def _middle(rounds: Sequence[Sequence[Timing]]) -> list[Timing]:
+    return [
+        Timing(work=same[0].work, seconds=median(timing.seconds for timing in same))
+        for same in zip(*rounds, strict=True)
+    ]

@@ -37,6 +37,7 @@ def calibrate(
         str, typer.Option("--checks", help="What to predict and then measure: WxH, or WxH/N for a gang of N.")
     ] = CHECKED,
     steps: Annotated[int, typer.Option("--steps", help="Denoising steps of a check.")] = 12,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often all is measured; medians count.")] = 5,
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to measure.")] = "cpu",
     dtype: Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="In what.")] = "float32",
     gpu: Annotated[str, typer.Option("--gpu", help="The entry of configs/gpus whose link it has.")] = "cpu",
@@ -57,7 +58,7 @@ def calibrate(
     Example: pabcast bench calibrate --out out/calibration.json
     """
     known, spec = known_model(model), find_gpu(gpu)
-    for option, number in (("--steps", steps), ("--threads", threads)):
+    for option, number in (("--steps", steps), ("--rounds", rounds), ("--threads", threads)):
         if number < 1:
             raise ConfigError(f"{option} is {number}; it must be 1 or more")
     numbers = _check_model(known, random_weights=random_weights)
@@ -65,15 +66,20 @@ def calibrate(
     checked = _read_shapes("--checks", filter(None, checks.split(",")), numbers)
     _check_processes(device, max((width for _, width in checked), default=1))
     check_writable(out, "--out")
-    from actors.engine.calibrate import calibrate as measure
-    from actors.engine.calibrate import check
+    from actors.engine.calibrate import Calibrator, Trial
 
     engine = _engine(known, device, dtype, threads, random_weights=random_weights)
-    with counting("shapes", len(measured)) as advance:
-        found = measure(engine, measured, spec, advance)
-    save_calibration(found, out)
+    calibrator = Calibrator(engine, measured, spec)
     pabs = [read_pab(pab, "--pab") for pab in ("off", "pab246")]
-    results = [result for shape, width in checked for result in check(engine, found, shape, width, pabs, steps)]
+    trials = [Trial(engine, shape, width, pabs, steps) for shape, width in checked]
+    parts: list[Calibrator | Trial] = [calibrator, *trials]
+    with counting("measurements", rounds * len(parts)) as advance:
+        for part in parts * rounds:
+            part.measure()
+            advance()
+    found = calibrator.calibration()
+    save_calibration(found, out)
+    results = [result for trial in trials for result in trial.checks(found)]
     tell(f"{found.device}, {found.dtype}: kept in {out}", as_json=as_json)
     for result in results:
         tell(_spell(result), as_json=as_json)

@@ -13,7 +13,18 @@ from pipelines.gpus import load_calibration
 @pytest.mark.slow
 def test_a_calibration_is_kept_and_its_checks_of_one_worker_and_of_a_gang_are_told(tmp_path: Path) -> None:
     file = tmp_path / "cpu.json"
-    words = ["bench", "calibrate", "--shapes", "64x64/4,64x64", "--checks", "64x64,64x64/2", "--steps", "2"]
+    words = [
+        "bench",
+        "calibrate",
+        "--shapes",
+        "64x64/4,64x64",
+        "--checks",
+        "64x64,64x64/2",
+        "--steps",
+        "2",
+        "--rounds",
+        "1",
+    ]
     result = CliRunner().invoke(app, [*words, "--out", str(file), "--json"])
     assert result.exit_code == 0, result.stderr
     said = json.loads(result.stdout.splitlines()[-1])
@@ -38,6 +49,7 @@ def test_a_calibration_is_kept_and_its_checks_of_one_worker_and_of_a_gang_are_to
         (["--checks", "64x96/17"], "--checks: a gang of 17 cannot share 64x96x16; its legal widths are 1 to 16"),
         (["--shapes", "65x64"], "--shapes: "),
         (["--steps", "0"], "--steps is 0; it must be 1 or more"),
+        (["--rounds", "0"], "--rounds is 0; it must be 1 or more"),
         (["--threads", "0"], "--threads is 0; it must be 1 or more"),
         (["--out", "/proc/none/c.json"], "/proc/none"),
         (["--gpu", "h20"], "the nearest known one is h200"),

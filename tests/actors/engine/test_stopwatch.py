@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from actors.engine import Engine
-from actors.engine.calibrate import calibrate
+from actors.engine.calibrate import Calibrator
 from actors.engine.link import Link
-from actors.engine.stopwatch import Stopwatch
+from actors.engine.stopwatch import Stopwatch, Timings
 from cluster.calibration import assume
+from cluster.rate import Timing
 from cluster.shape import Shape
+from cluster.workload import SiteWork
 from pipelines.gpus import find_gpu
 from tests.tiny_open_sora import save_tiny_open_sora, save_tiny_open_sora_plan
 
@@ -40,6 +42,18 @@ def test_a_kind_that_the_model_lacks_is_as_assumed(tiny_model: Path, monkeypatch
     assert "temporal" in engine.card.kinds
     numbers = replace(engine.card.numbers, sites=("spatial", "mlp", "temporal", "mlp"))
     engine.card = replace(engine.card, numbers=numbers)
-    found = calibrate(engine, [(Shape(height=32, width=32, num_frames=16), 1)], gpu)
+    calibrator = Calibrator(engine, [(Shape(height=32, width=32, num_frames=16), 1)], gpu)
+    calibrator.measure()
+    found = calibrator.calibration()
     assert found.cross == assume(gpu, 4).cross
     assert found.spatial != assume(gpu, 4).spatial
+
+
+def test_the_median_of_several_rounds_is_taken_figure_by_figure() -> None:
+    def timings(base_s: float, text_s: float) -> Timings:
+        timing = Timing(work=SiteWork(projections=7), seconds=base_s)
+        return Timings(kinds={"cross": [timing]}, base=[timing, timing], decode=[timing], text_s=text_s)
+
+    found = Timings.median([timings(1.0, 9.0), timings(5.0, 2.0), timings(2.0, 3.0)])
+    middle = Timing(work=SiteWork(projections=7), seconds=2.0)
+    assert found == Timings(kinds={"cross": [middle]}, base=[middle, middle], decode=[middle], text_s=3.0)
