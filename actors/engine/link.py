@@ -19,7 +19,7 @@ from cluster.shape import Shape
 _SIZES = (1 << 20, 1 << 22)
 """Bytes that a rank hands to one exchange, for the slope."""
 _ROUNDS = 12
-_TURNS = 20
+_TURNS = 5
 
 
 @dataclass(frozen=True, kw_only=True)

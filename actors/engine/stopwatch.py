@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from statistics import fmean, median
 
 import torch
 import torch.distributed as dist
@@ -58,8 +58,8 @@ class Exchange:
 class Stopwatch:
     """Measures an engine whose gangs share out frames.
 
-    Every figure is the median of `repeats` after a warm-up, what the device usually does: a video is many steps, of
-    which on a shared machine few are the fastest.
+    A step's figure is the mean of `repeats` after a warm-up: a video is a sum of steps, of which on a shared machine
+    few are the fastest and some are slow.
     """
 
     def __init__(self, engine: Engine, *, repeats: int = 3) -> None:
@@ -91,7 +91,7 @@ class Stopwatch:
     def exchange(self, shape: Shape, group: dist.ProcessGroup) -> Exchange:
         """Time the exchanges of a step of `shape` in which everything computes; every rank of `group` calls this.
 
-        A step of the gang and one without the exchanges take turns, all ranks computing in both; the median
+        A step of the gang and one without the exchanges take turns, all ranks computing in both; the mean
         difference is what the exchanges add; to pack and to join is each rank's own work, and in both.
         """
         gang, lone = (self._shared(shape, each) for each in (Collectives(group), Collectives.lone(group.size())))
@@ -107,7 +107,7 @@ class Stopwatch:
             added.append(taken[0] - taken[1])
         calls = gang.collectives.all_to_all.calls / (len(added) + 1)
         return Exchange(
-            seconds=median(added) / calls, bytes=gang.collectives.all_to_all.bytes / gang.collectives.all_to_all.calls
+            seconds=fmean(added) / calls, bytes=gang.collectives.all_to_all.bytes / gang.collectives.all_to_all.calls
         )
 
     @torch.no_grad()
@@ -126,7 +126,7 @@ class Stopwatch:
         for _ in range(self._repeats):
             for kinds, steps in turns.items():
                 taken[kinds] += self._timed(iter([next(steps)]))
-        return {kinds: median(seconds) for kinds, seconds in taken.items()}
+        return {kinds: fmean(seconds) for kinds, seconds in taken.items()}
 
     def _shared(self, shape: Shape, collectives: Collectives) -> FrameParallel:
         numbers = self._engine.card.numbers
