@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.sampling import WANTED, Sampling, limit_problem
 from pipelines.widths import GangConfig
 
 MAX_NAME_BYTES = 1024
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|nan", re.IGNORECASE)
 Fields = Mapping[str, object]
 
 
@@ -172,7 +174,7 @@ def _name(fields: Fields) -> str | None:
 
 def _number(fields: Fields, name: str, default: float) -> float:
     value = fields.get(name)
-    number = _spelled(value) if isinstance(value, str) else value
+    number = spelled_number(value) if isinstance(value, str) else value
     if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
         return default
     whole = name != "guidance_scale"
@@ -186,13 +188,14 @@ def _number(fields: Fields, name: str, default: float) -> float:
     return number
 
 
-def _spelled(text: str) -> float | None:
-    for kind in (int, float):
-        try:
-            return kind(text.strip())
-        except ValueError:
-            continue
-    return None
+def spelled_number(text: str) -> float | None:
+    """The number that `text` is, NaN included; of what Python reads, 1_6 and other scripts' digits are none."""
+    if not _NUMBER.fullmatch(text.strip()):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _is_missing(value: object) -> bool:

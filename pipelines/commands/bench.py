@@ -12,6 +12,7 @@ from pipelines.commands.bench_denoise import denoise
 from pipelines.commands.bench_elastic import elastic
 from pipelines.commands.bench_pool import pool
 from pipelines.commands.bench_reshape import reshape
+from pipelines.commands.bench_serve import serve
 from pipelines.commands.calibrate import calibrate
 from pipelines.commands.output import JsonFlag, VerboseFlag, print_json, tell
 from pipelines.models import find_model, read_card
@@ -29,6 +30,7 @@ bench.command()(denoise)
 bench.command()(elastic)
 bench.command()(pool)
 bench.command()(reshape)
+bench.command()(serve)
 
 PRESETS = ("pab246", "pab357", "pab579")
 

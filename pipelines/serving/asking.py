@@ -10,7 +10,7 @@ from actors.engine.request import VideoRequest
 from cluster.errors import ConfigError, RequestError
 from cluster.pab import PabConfig
 from pipelines.pab_text import check_blocks, read_pab
-from pipelines.rows import BadRow, RowDefaults, read_row
+from pipelines.rows import BadRow, RowDefaults, read_row, spelled_number
 from pipelines.serving.problems import ApiProblem, bad_request
 
 _RENAMED = {"num_inference_steps": "steps"}
@@ -99,11 +99,8 @@ def _frames(seconds: object, fps: object) -> int:
 
 
 def _positive(value: object) -> float | None:
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if 0 < number < 1e9 else None
+    number = spelled_number(str(value))
+    return number if number is not None and 0 < number < 1e9 else None
 
 
 def _with_pab(defaults: RowDefaults, fields: Mapping[str, Any]) -> RowDefaults:

@@ -185,7 +185,7 @@ class LocalStore:
                 raise NotFound(f"{self.root} has no {key}") from error
             raise StoreError(f"{self.root} cannot be made there, or was removed; give another folder") from error
         except (NotADirectoryError, IsADirectoryError) as error:
-            if key is not None:
+            if key is not None and self.root.is_dir():
                 raise NotFound(f"{self.root} has no {key}") from error
             raise StoreError(f"{self.root} or a folder above it is a file; give a folder") from error
         except FileExistsError as error:

@@ -64,6 +64,8 @@ def test_a_path_that_is_a_file_is_told_in_one_sentence(tmp_path: Path) -> None:
     for root in ("file", "file/below"):
         with pytest.raises(StoreError, match="is a file; give a folder"):
             probe(LocalStore(tmp_path / root))
+        with pytest.raises(StoreError, match="is a file; give a folder"):
+            LocalStore(tmp_path / root).get("key")
 
 
 def test_a_probe_leaves_no_object(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_a_request_has_its_own_pab(defaults: RowDefaults, text: str, temporal: i
         ({"seconds": 0}, "seconds", "invalid_value", "seconds is '0'; a number above 0 is wanted"),
         ({"seconds": "-1"}, "seconds", "invalid_value", "a number above 0 is wanted"),
         ({"seconds": "long"}, "seconds", "invalid_value", "seconds is 'long'"),
+        ({"seconds": "1_6"}, "seconds", "invalid_value", "seconds is '1_6'"),
         ({"seconds": "nan"}, "seconds", "invalid_value", "seconds is 'nan'"),
         ({"seconds": "inf"}, "seconds", "invalid_value", "seconds is 'inf'"),
         ({"seconds": {}}, "seconds", "invalid_value", "seconds is '{}'"),

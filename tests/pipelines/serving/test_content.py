@@ -75,6 +75,7 @@ def test_a_range_is_answered_by_its_bytes(tmp_path: Path, header: str, first: in
         "bytes=0x1-5",
         "items=0-3",
         "bytes=1.5-3",
+        "bytes=０-３",
         "bytes=" + "9" * 5000 + "-",
     ],
 )
@@ -84,7 +85,9 @@ def test_what_is_no_single_range_is_answered_by_the_whole(tmp_path: Path, header
     assert "content-range" not in response.headers
 
 
-@pytest.mark.parametrize("header", ["bytes=-1024", "bytes=-5000", "bytes=0-1023", "bytes=0-", "bytes=0-99999"])
+@pytest.mark.parametrize(
+    "header", ["bytes=-1024", "bytes=-5000", "bytes=0-1023", "bytes=0-", "bytes=0-99999", f"bytes=0-{10**20}"]
+)
 def test_a_range_of_everything_has_every_byte(tmp_path: Path, header: str) -> None:
     response = answer(tmp_path, header)
     assert response.headers["content-length"] == "1024"
