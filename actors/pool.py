@@ -12,6 +12,7 @@ from actors.attendance import Attendance
 from actors.dispatcher import Dispatcher
 from actors.engine.snapshot import Snapshot
 from actors.gang import Gang, Outcome
+from actors.glimpse import Glimpse
 from actors.heartbeat import beat_s
 from actors.job import Job
 from actors.keeper import RemoteKeeper
@@ -125,6 +126,13 @@ class Pool:
         if job is None or job.started_s is None or job.gang is None or job.gang.watch is None:
             return None
         return job.gang.watch.steps
+
+    async def glimpse(self, ticket: str, seen: int) -> Glimpse | None:
+        """The first latent frame of a running request's last snapshot; None if there were no more than `seen`."""
+        job = self._dispatcher.find(ticket)
+        if job is None or job.gang is None or job.gang.watch is None or job.gang.watch.snapshots <= seen:
+            return None
+        return Glimpse.of(job.gang.watch.snapshots, job.gang.watch.snapshot)
 
     async def status(self) -> PoolStatus:
         """The pool at this moment."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import ray
 
+from actors.glimpse import Glimpse
 from actors.heartbeat import GONE_TIMEOUT_S, Heartbeat
 from actors.order import Answer, Order, Wish
 from actors.pool import MAX_CALLS, RemotePool
@@ -124,6 +125,7 @@ class PoolClient:
         options: "RunOptions | None" = None,
         key: str | None = None,
         on_progress: Callable[[int], None] | None = None,
+        on_glimpse: Callable[[Glimpse], None] | None = None,
         progress_s: float = _PROGRESS_S,
     ) -> VideoResult:
         """Have a video made by a gang of `width`; `key` (its sample_id if None) is what `cancel` takes.
@@ -132,8 +134,8 @@ class PoolClient:
         is given up. With predicted `seconds` by width, `width` included, it may be given one of those instead while
         workers are idle.
 
-        `on_progress` hears of the number of finished steps, every `progress_s` if it changed. Cancelling the awaiting
-        task cancels the request.
+        `on_progress` hears of the number of finished steps, every `progress_s` if it changed, and `on_glimpse` of
+        what there is to see when there is a new snapshot. Cancelling the awaiting task cancels the request.
 
         Raises:
             RequestError: the video can never be made as asked.
@@ -146,7 +148,9 @@ class PoolClient:
         ticket = uuid.uuid4().hex
         wish = Wish(width=width, priority=priority, attempts=attempts, seconds=seconds or {})
         order = Order.pack(request, options or RunOptions(), ticket=ticket, key=key or request.sample_id, wish=wish)
-        following = asyncio.ensure_future(self._follow(ticket, on_progress, progress_s)) if on_progress else None
+        following = None
+        if on_progress:
+            following = asyncio.ensure_future(self._follow(ticket, on_progress, on_glimpse, progress_s))
         try:
             return await self._made(order)
         except asyncio.CancelledError:
@@ -217,12 +221,23 @@ class PoolClient:
                 return answer
             await asyncio.sleep(_FULL_WAIT_S)
 
-    async def _follow(self, ticket: str, on_progress: Callable[[int], None], progress_s: float) -> None:
-        last = -1
+    async def _follow(
+        self,
+        ticket: str,
+        on_progress: Callable[[int], None],
+        on_glimpse: Callable[[Glimpse], None] | None,
+        progress_s: float,
+    ) -> None:
+        last, seen = -1, 0
         while True:
             await asyncio.sleep(progress_s)
             try:
                 steps = await self._actor.steps_done.remote(ticket)
+                if on_glimpse and steps and steps != last:
+                    glimpse: Glimpse | None = await self._actor.glimpse.remote(ticket, seen)
+                    if glimpse is not None:
+                        seen = glimpse.count
+                        on_glimpse(glimpse)
             except ray.exceptions.ActorUnavailableError:
                 continue
             except ray.exceptions.RayActorError:

@@ -31,7 +31,9 @@ _SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
-    "content-security-policy": "default-src 'self'; media-src 'self' blob:; frame-ancestors 'none'",
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; frame-ancestors 'none'"
+    ),
 }
 
 

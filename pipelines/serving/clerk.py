@@ -7,19 +7,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from actors.engine import inspect_model
+from actors.glimpse import Glimpse
 from actors.result import VideoResult
 from cluster.errors import Cancelled, ClusterError, GangError, RequestError, StoreError
+from pipelines.serving.colours import LatentColours
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.job import Outcome, VideoJob
 from pipelines.serving.jobs import KeyReused, VideoJobs
 from pipelines.serving.lease import RENEW_S, StoreLease
-from pipelines.serving.pictures import spritesheet, thumbnail
+from pipelines.serving.pictures import preview, spritesheet, thumbnail
 from pipelines.serving.pool_hold import RETRY_S, PoolHold
 from pipelines.serving.queue import Entry, Look, OpenQueue
 from pipelines.store import open_store
@@ -57,6 +59,7 @@ class Clerk:
         self._lease = StoreLease(self._jobs.store, holder)
         self._problem = ""
         self._queue = OpenQueue()
+        self._colours = LatentColours()
         spec = config.cluster.pool_spec(self._card.path)
         self._pool = PoolHold(spec, lambda: [entry.job.id for entry in self._queue])
         self._keyed: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -224,6 +227,8 @@ class Clerk:
             outcome = Outcome(result="completed", at=time.time(), gang=result.width, seconds=result.report.seconds)
             content = await asyncio.to_thread(_content, result, job.request.fps)
             await asyncio.to_thread(self._jobs.complete, job, content, outcome)
+            if result.latents is not None:
+                self._colours.learn(result.latents, result.frames)
         except (RequestError, GangError) as error:
             outcome = _failure("request_error" if isinstance(error, RequestError) else "internal_error", str(error))
             await _patiently(lambda: self._jobs.end(job, outcome), "an outcome cannot be written")
@@ -244,15 +249,20 @@ class Clerk:
         def hear(step: int) -> None:
             entry.step = step
 
+        def see(glimpse: Glimpse) -> None:
+            picture = self._colours.picture(glimpse.latents)
+            entry.preview = preview(picture) if picture is not None else None
+
         return await pool.submit(
             request,
             width=width,
             priority="online",
             seconds=seconds,
             attempts=self._config.attempts,
-            options=self._config.options,
+            options=replace(self._config.options, return_latents=True),
             key=entry.job.id,
             on_progress=hear,
+            on_glimpse=see,
             progress_s=PROGRESS_S,
         )
 

@@ -1,8 +1,10 @@
 """The pictures of a video that an endpoint hands out beside it."""
 
+import base64
 import io
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from pipelines.video import Frames
@@ -30,6 +32,11 @@ def spritesheet(frames: Frames) -> bytes:
         picture = Image.fromarray(frames[index]).resize((width, height), Image.Resampling.LANCZOS)
         sheet.paste(picture, (column * width, row * height))
     return _file(sheet, "JPEG")
+
+
+def preview(picture: npt.NDArray[np.uint8]) -> str:
+    """A data URL of [h, w, 3] uint8."""
+    return f"data:image/webp;base64,{base64.b64encode(_file(Image.fromarray(picture), 'WEBP')).decode()}"
 
 
 def _file(picture: Image.Image, kind: str) -> bytes:

@@ -20,6 +20,8 @@ class Entry:
     """Why."""
     step: int | None = None
     """Finished steps; None while it waits."""
+    preview: str | None = None
+    """A data URL of what there is to see of it."""
     task: asyncio.Task[None] | None = None
 
     @property
@@ -47,6 +49,7 @@ class Look:
     """Predicted, until it is made."""
     gang: int
     reason: str
+    preview: str | None
 
 
 class OpenQueue:
@@ -97,4 +100,5 @@ class OpenQueue:
             eta_s=entry.left_s + (ahead_s if waits else 0.0),
             gang=entry.width,
             reason=entry.reason,
+            preview=entry.preview,
         )

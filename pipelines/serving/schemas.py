@@ -79,6 +79,7 @@ _VIDEO = _object(
         "step": _or_null("integer"),
         "gang": _or_null("integer"),
         "gang_reason": _or_null("string"),
+        "preview": _or_null("string"),
     }
 )
 _PAGE = _object(

@@ -45,13 +45,15 @@ def video_object(job: VideoJob, outcome: Outcome | None, look: Look | None) -> d
 def _progress(outcome: Outcome | None, look: Look | None) -> dict[str, Any]:
     if outcome is not None or look is None:
         gang = outcome.gang if outcome is not None and outcome.gang else None
-        return {"queue_position": None, "eta_seconds": None, "step": None, "gang": gang, "gang_reason": None}
+        nothing = dict.fromkeys(("queue_position", "eta_seconds", "step", "gang_reason", "preview"))
+        return {**nothing, "gang": gang}
     return {
         "queue_position": look.queue_position,
         "eta_seconds": round(look.eta_s, 1),
         "step": look.step,
         "gang": look.gang,
         "gang_reason": look.reason,
+        "preview": look.preview,
     }
 
 

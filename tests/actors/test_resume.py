@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from actors.engine import RunOptions, VideoRequest
+from actors.glimpse import Glimpse
 from actors.pool_client import PoolClient
 from actors.result import VideoResult
 from cluster.pab import PabConfig
@@ -47,3 +48,26 @@ def test_a_video_whose_rank_is_killed_goes_on_from_its_snapshot_and_is_bit_ident
     assert result.report.first_step > 0
     assert np.array_equal(result.latents, undisturbed.latents)
     assert np.array_equal(result.frames, undisturbed.frames)
+
+
+def test_a_video_in_the_making_can_be_seen_at_each_of_its_snapshots(
+    pool: PoolClient, make_request: MakeRequest
+) -> None:
+    seen: list[Glimpse] = []
+    request, options = make_request(steps=300, pab=PAB246), RunOptions(return_latents=True, snapshot_every=40)
+    result = pool.submit_sync(
+        request,
+        width=2,
+        priority="online",
+        options=options,
+        on_progress=lambda steps: None,
+        on_glimpse=seen.append,
+        progress_s=0.02,
+    )
+    assert result.latents is not None
+    assert seen
+    assert [glimpse.count for glimpse in seen] == sorted({glimpse.count for glimpse in seen})
+    final = result.latents[0, :, 0]
+    assert {glimpse.latents.shape for glimpse in seen} == {final.shape}
+    distances = [float(np.square(glimpse.latents - final).mean()) for glimpse in seen]
+    assert distances[-1] <= distances[0]

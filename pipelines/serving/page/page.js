@@ -84,7 +84,14 @@ function show(video, first = false) {
   card.querySelector(".settings").textContent =
     `${video.size}, ${video.num_frames} frames, ${video.num_inference_steps} steps, seed ${video.seed}, ` +
     `PAB ${video.pab}`;
+  if (video.preview) preview(video, card);
   if (video.status === "completed" && !card.querySelector("video")) play(video, card);
+}
+
+function preview(video, card) {
+  const screen = card.querySelector(".screen");
+  if (!screen.querySelector("img")) screen.replaceChildren(new Image());
+  Object.assign(screen.querySelector("img"), { src: video.preview, alt: "what there is to see so far" });
 }
 
 async function play(video, card) {

@@ -34,7 +34,11 @@ def page(endpoint: Endpoint) -> Iterator[Page]:
         browser.close()
 
 
-def test_a_video_is_asked_for_watched_and_deleted(page: Page, tmp_path: Path) -> None:
+def test_a_video_is_asked_for_watched_and_deleted(endpoint: Endpoint, page: Page, tmp_path: Path) -> None:
+    # What latents look like is learned from the first video.
+    video = endpoint.client().videos.create_and_poll(prompt=PROMPT, extra_body={"num_inference_steps": 2})
+    endpoint.client().videos.delete(video.id)
+    page.reload()
     outside: list[str] = []
     page.on("request", lambda request: outside.append(request.url))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it is wider than a phone"
@@ -45,16 +49,20 @@ def test_a_video_is_asked_for_watched_and_deleted(page: Page, tmp_path: Path) ->
     page.get_by_role("button", name="Make the video").press("Enter")
     card = page.locator(".card").first
     expect(card.locator(".prompt")).to_have_text(PROMPT)
-    seen = set()
+    seen, looks = set(), set()
     deadline = time.monotonic() + 120
     while card.get_attribute("data-status") != "completed":
         assert time.monotonic() < deadline
         if step := re.match(r"step (\d+) of 60", card.locator(".state span").inner_text()):
             seen.add(int(step[1]))
+        looks.add(card.evaluate("card => card.querySelector('.screen img')?.src ?? ''"))
         if len(seen) == 5:
             page.screenshot(path=tmp_path / "progress.png")
         time.sleep(0.02)
     assert len(seen) >= 5
+    looks.discard("")
+    assert len(looks) >= 2
+    assert all(look.startswith("data:image/webp;base64,") for look in looks)
     video = card.locator("video")
     expect(video).to_have_count(1)
     page.wait_for_function("video => video.currentTime > 0.2 && video.videoWidth === 64", arg=video.element_handle())
@@ -65,7 +73,7 @@ def test_a_video_is_asked_for_watched_and_deleted(page: Page, tmp_path: Path) ->
     page.reload()
     expect(page.locator("#queue")).to_contain_text("2 workers")
     assert page.locator(".card").count() == 0
-    assert all(url.startswith((page.url, "blob:")) for url in outside), outside
+    assert all(url.startswith((page.url, "blob:", "data:")) for url in outside), outside
     assert (tmp_path / "progress.png").stat().st_size > 5000
 
 

@@ -92,8 +92,9 @@ def test_a_running_job_does_not_wait_for_others() -> None:
 def test_a_look_tells_steps_gang_and_reason() -> None:
     one = entry(7, width=2, steps=30)
     assert look(queue_of(one), one) == Look(
-        status="queued", step=0, steps=30, queue_position=0, eta_s=10.0, gang=2, reason="reason 7"
+        status="queued", step=0, steps=30, queue_position=0, eta_s=10.0, gang=2, reason="reason 7", preview=None
     )
-    one.step = 12
+    one.step, one.preview = 12, "data:"
     seen = look(queue_of(one), one)
     assert (seen.status, seen.step, seen.steps, seen.queue_position) == ("in_progress", 12, 30, None)
+    assert seen.preview == "data:"
