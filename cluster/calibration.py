@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from cluster.errors import ConfigError
 from cluster.forecast import CollectiveCount
 from cluster.gpu import GpuSpec
 from cluster.pab import Kind
-from cluster.rate import Rate
+from cluster.rate import MOST_S, Rate, check_between
 
 ASSUMED_MATMUL = 0.55
 """Share of the peak that matrix products reach eagerly: 0.5 to 0.8 of it on an H200 (790 of 989 TFLOP/s at best)."""
@@ -44,6 +45,15 @@ class Calibration:
     """What a rank sends in a collective, a second."""
     how: str = ""
     """Versions and shapes of the measurement, for people."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ConfigError(f"dtype is {self.dtype!r}; float32 or bfloat16 is wanted")
+        for name in ("text_s", "link_latency_s"):
+            check_between(name, getattr(self, name), 0, MOST_S)
+        check_between("link_bytes_per_s", self.link_bytes_per_s, 1, 1e18)
+        if self.base == Rate():
+            raise ConfigError("base has no figure above 0, and every step takes time")
 
     def attention(self, kind: Kind) -> Rate:
         """The rate of one site of an attention `kind`."""

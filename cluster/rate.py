@@ -7,10 +7,19 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from cluster.errors import ConfigError
 from cluster.workload import SiteWork
 
 Floats = npt.NDArray[np.float64]
+MOST_S = 1e6
+"""What any part of a measurement may take; more is a mistake."""
 _FEATURES = ("per_projection_s", "per_core_s", "per_element_s", "start_s")
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Raise `ConfigError` for a figure out of range; NaN is."""
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value:g}; it must be from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,10 @@ class Rate:
     """Seconds an operation of softmax(QK)V."""
     per_element_s: float = 0.0
     """Seconds an element of the output, for all that is done element by element."""
+
+    def __post_init__(self) -> None:
+        for name in ("floor_s", *_FEATURES):
+            check_between(name, getattr(self, name), 0, MOST_S)
 
     def seconds(self, work: SiteWork) -> float:
         """Time of `work`, in seconds."""

@@ -42,11 +42,13 @@ def gpu_of(accelerators: Sequence[str]) -> str | None:
 def load_calibration(path: str) -> Calibration:
     """The calibration in the JSON file at `path`; `ConfigError` if it holds none."""
     try:
-        return build(Calibration, json.loads(Path(path).read_text()), key=path)
+        return build(Calibration, json.loads(Path(path).read_text()), key="")
     except OSError as error:
         raise ConfigError(f"calibration {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"calibration {path} is not JSON: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"calibration {path}: {error}; `pabcast bench calibrate --out` writes such a file") from error
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

@@ -11,8 +11,8 @@ from pipelines.strict import build, nearest
 from pipelines.yaml_file import read_yaml
 
 EXAMPLE = "spatial=2,temporal=3,cross=6,timesteps=100:800"
-_WHOLE = r"\d{1,4000}"
-_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_WHOLE = r"[0-9]{1,4000}"
+_NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 _MLP = re.compile(rf"((?:{_WHOLE}(?:\+{_WHOLE})*)?)@((?:{_NUMBER}(?:\+{_NUMBER})*)?)x({_WHOLE})")
 """The lists may be empty and the timesteps have exponents: every `PabConfig.text()` is read back."""
 _KEYS = ("spatial", "temporal", "cross", "timesteps", "window", "mlp", "cache_dtype", "cache_budget_gb")

@@ -8,6 +8,7 @@ from actors.engine.request import VideoRequest
 from cluster.calibration import Calibration
 from cluster.errors import RequestError
 from cluster.gpu import GpuSpec
+from cluster.makespan import Batch, makespan
 from cluster.width import WidthDecision
 from cluster.workload import Workload
 from pipelines.config import JobConfig
@@ -28,11 +29,6 @@ class PlannedGroup:
     def gpu_seconds(self) -> float:
         """Of all its videos."""
         return self.videos * self.decision.cost.gpu_seconds
-
-    def seconds_on(self, workers: int) -> float:
-        """By the clock, of all its videos: as many of its gangs as `workers` have room for run side by side."""
-        cost = self.decision.cost
-        return self.videos * cost.seconds / (workers // cost.width)
 
     @property
     def all_to_all_bytes(self) -> int:
@@ -63,12 +59,10 @@ class JobPlan:
 
     @property
     def hours(self) -> float:
-        """By the clock, if gangs of a kind run side by side, where one of 5 leaves 3 of 8 workers idle.
-
-        No less than the longest video.
-        """
-        longest = max((group.decision.cost.seconds for group in self.groups), default=0.0)
-        return max(longest, sum(group.seconds_on(self.workers) for group in self.groups)) / 3600
+        """By the clock, the longest videos first; workers that fit no further gang of a kind are idle."""
+        costs = ((group.videos, group.decision.cost) for group in self.groups)
+        batches = [Batch(videos=videos, width=cost.width, seconds=cost.seconds) for videos, cost in costs]
+        return makespan(batches, self.workers) / 3600
 
     @property
     def dollars(self) -> float | None:

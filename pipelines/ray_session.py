@@ -110,6 +110,8 @@ def _wait_for(init: RayInit, config: ClusterConfig) -> None:
             init.wait()
     except Exception as error:  # a bare one where its start takes too long
         first = (str(error).splitlines() or [type(error).__name__])[0]
+        if "timed out" in first:
+            first = "it was not ready in time; the machine may be busy, try again"
         where = "a local Ray could not be started" if config.address is None else f"no Ray at {config.address}"
         raise ClusterError(f"{where}: {first}{_token_hint(config)}") from error
 

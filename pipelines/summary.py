@@ -86,10 +86,11 @@ class JobSummary:
             f"{spell_seconds(self.seconds)}",
         ]
         if self.committed:
-            lines.append(f"the workers were busy {self.gang_busy_fraction:.0%} of the time{self._slowest()}")
+            busy = f"{self.gang_busy_fraction:.0%}"
+            lines.append(f"once ready, the workers were busy {busy} of the time{self._slowest()}")
         if any(self.retries.values()):
-            causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.retries.items()) if count)
-            lines.append(f"{sum(self.retries.values())} times a video lost its gang and went on with another: {causes}")
+            causes = ", ".join(f"{cause} {count}×" for cause, count in sorted(self.retries.items()) if count)
+            lines.append(f"a video lost its gang and went on with another: {causes}")
         for item in self.failures[:SHOWN_FAILURES]:
             name = f" ({item.id})" if item.id else ""
             lines.append("  failed " + " ".join(f"{item.source}{name}: {item.reason}".splitlines()))

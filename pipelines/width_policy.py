@@ -67,6 +67,13 @@ class WidthPolicy:
                 f"calibration {config.calibration} is of {calibration.device} and gpu is {gpu.id}; "
                 "leave one of them out, or measure on that GPU"
             )
+        wanted = "float32" if bytes_ == 4 else "bfloat16"
+        # Without a GPU or a dtype in the config, the workers' device decides.
+        if calibration.dtype != wanted and (config.gpu or config.cluster.dtype != "auto"):
+            raise ConfigError(
+                f"calibration {config.calibration} is of {calibration.dtype}, and videos are made in {wanted}; "
+                f"leave it out, or measure with --dtype {wanted}"
+            )
         return cls(config=config, gpu=gpu, calibration=calibration, workers=workers, numbers=numbers)
 
     def warm_up(self) -> None:

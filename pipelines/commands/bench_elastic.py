@@ -76,7 +76,7 @@ def elastic(
 
 
 def _read_sizes(text: str) -> list[tuple[int, int]]:
-    found = [re.fullmatch(r"(\d{1,5})x(\d{1,5})", word.strip()) for word in text.split(",")]
+    found = [re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", word.strip()) for word in text.split(",")]
     sizes = [(int(match[1]), int(match[2])) for match in found if match]
     if len(sizes) < len(found):
         raise ConfigError(f"--shapes is {text!r}; WxH,WxH is wanted, as {SHAPES}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,8 @@ from pipelines.gpus import find_gpu, save_calibration
 from pipelines.models import KnownModel, known_model
 from pipelines.pab_text import read_pab
 from pipelines.progress import counting
+from pipelines.sampling import limit_problem
+from pipelines.strict import convert
 from pipelines.width_policy import model_numbers
 from pipelines.widths import spell_widths
 
@@ -58,9 +60,13 @@ def calibrate(
     Example: pabcast bench calibrate --out out/calibration.json
     """
     known, spec = known_model(model), find_gpu(gpu)
-    for option, number in (("--steps", steps), ("--rounds", rounds), ("--threads", threads)):
-        if number < 1:
-            raise ConfigError(f"{option} is {number}; it must be 1 or more")
+    convert(device, Literal["cpu", "cuda"], "--device")
+    convert(dtype, Literal["float32", "bfloat16"], "--dtype")
+    for option, number, most in (("--rounds", rounds, 1000), ("--threads", threads, 1024)):
+        if not 1 <= number <= most:
+            raise ConfigError(f"{option} is {number}; it must be from 1 to {most}")
+    if problem := limit_problem("steps", steps):
+        raise ConfigError(f"--{problem}")
     numbers = _check_model(known, random_weights=random_weights)
     measured = _read_shapes("--shapes", shapes.split(","), numbers)
     checked = _read_shapes("--checks", filter(None, checks.split(",")), numbers)
@@ -111,7 +117,7 @@ def _check_processes(device: str, width: int) -> None:
 
 def _read_shapes(option: str, words: Iterable[str], numbers: ModelNumbers) -> list[tuple[Shape, int]]:
     """Shapes that the model makes, each with a width that its gangs may have."""
-    found = [_read_shape(word, numbers.num_frames) for word in words]
+    found = [_read_shape(option, word, numbers.num_frames) for word in words]
     for shape, width in found:
         try:
             numbers.check(shape)
@@ -144,10 +150,10 @@ def _engine(known: KnownModel, device: str, dtype: str, threads: int, *, random_
     return Engine.random(known.id, known.numbers, device=device, dtype=dtype)
 
 
-def _read_shape(text: str, num_frames: int) -> tuple[Shape, int]:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})(?:/(\d{1,3}))?", text.strip())
+def _read_shape(option: str, text: str, num_frames: int) -> tuple[Shape, int]:
+    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:/([0-9]{1,3}))?", text.strip())
     if match is None:
-        raise ConfigError(f"{text!r} is no shape; WxH or WxH/N is wanted, as 96x64 or 96x64/2")
+        raise ConfigError(f"{option}: {text!r} is no shape; WxH or WxH/N is wanted, as 96x64 or 96x64/2")
     return Shape(height=int(match[2]), width=int(match[1]), num_frames=num_frames), int(match[3] or 1)
 
 

@@ -45,7 +45,7 @@ def _spell(made: JobPlan) -> str:
     lines += [_row(group) for group in made.groups]
     price = "" if made.dollars is None else f", ${made.dollars:,.2f}"
     seconds = spell_seconds(made.hours * 3600)
-    lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {seconds} if gangs of a kind run side by side")
+    lines.append(f"{made.gpu_hours:.3f} GPU-hours{price}; {seconds} by the clock, the longest videos first")
     lines += [f"refused, {count} {'row' if count == 1 else 'rows'}: {reason}" for count, reason in made.refused]
     return "\n".join(lines)
 

@@ -94,7 +94,7 @@ def _card_without_files(model: KnownModel) -> ModelCard:
 def _edges(size: str | None) -> dict[str, object]:
     if size is None:
         return {}
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", size.strip().lower())
     if match is None:
         raise ConfigError(f"--size is {size!r}; width x height in pixels is wanted, as 96x64")
     return {"width": int(match[1]), "height": int(match[2])}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -64,9 +64,6 @@ def test_a_gang_of_five_leaves_three_of_eight_workers_idle(config_file):
     plan = planned(load_config(config_file, ["gang.width=5"]))
     seconds = [(group.videos, group.decision.cost.seconds) for group in plan.groups]
     assert plan.hours * 3600 == pytest.approx(sum(videos * each for videos, each in seconds))
-    pairs = planned(load_config(config_file, ["gang.width=4"]))
-    seconds = [(group.videos, group.decision.cost.seconds) for group in pairs.groups]
-    assert pairs.hours * 3600 == pytest.approx(sum(videos * each / 2 for videos, each in seconds))
 
 
 def test_no_job_takes_less_than_its_longest_video(config_file):
@@ -202,3 +199,40 @@ def test_a_file_that_is_no_calibration_is_told(tmp_path, content, sentence):
 def test_a_cluster_s_accelerator_is_found_among_the_known_gpus() -> None:
     assert gpu_of(["TPU-V4", "A100-80G", "H200"]) == "a100-80g"
     assert gpu_of(["TPU-V4"]) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"link_bytes_per_s": -5}, "link_bytes_per_s is -5; it must be from 1 to 1e+18"),
+        ({"link_bytes_per_s": 0}, "link_bytes_per_s is 0"),
+        ({"text_s": -100}, "text_s is -100; it must be from 0 to 1e+06"),
+        ({"text_s": 1e308}, "text_s is 1e+308"),
+        ({"dtype": "float64"}, "dtype is 'float64'; float32 or bfloat16 is wanted"),
+        ({"base": {}}, "base has no figure above 0"),
+        ({"spatial": {"per_core_s": -1}}, "per_core_s is -1"),
+        ({"decode": {"start_s": 1e300}}, "start_s is 1e+300"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_told(
+    config_file: Path, tmp_path: Path, changed: dict[str, object], sentence: str
+) -> None:
+    good = asdict(assume(find_gpu("h200"), 2))
+    file = tmp_path / "cpu.json"
+    file.write_text(json.dumps({**good, **changed}))
+    with pytest.raises(ConfigError, match=re.escape(f"calibration {file}: {sentence}")):
+        planned(load_config(config_file, [f"calibration={file}"]))
+
+
+def test_a_calibration_of_another_precision_is_refused(config_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cpu.json"
+    file.write_text(json.dumps(asdict(assume(find_gpu("h200"), 4))))
+    with pytest.raises(ConfigError, match="is of float32, and videos are made in bfloat16"):
+        planned(load_config(config_file, [f"calibration={file}"]))
+
+
+def test_a_deep_calibration_is_no_json(config_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cpu.json"
+    file.write_text("[" * 200_000)
+    with pytest.raises(ConfigError, match="is not JSON"):
+        planned(load_config(config_file, [f"calibration={file}"]))
