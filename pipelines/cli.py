@@ -14,18 +14,25 @@ def main() -> None:
     """Run the command line; errors become one sentence on stderr and the exit code of their kind."""
     # Ray, read at its import: a thread that outlives our connection must not join whatever cluster is near.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+    try:
+        code = _main()
+    except KeyboardInterrupt:  # before the brake was at its place
+        _say_stopped()
+        _leave_at_once(INTERRUPTED)
+    sys.exit(code)
+
+
+def _main() -> int:
     with Brake() as brake:
         try:
             code, tidy = _run()
         except KeyboardInterrupt:
             code, tidy = INTERRUPTED, False
         if brake.heard:
-            # A Ctrl-C ends the `tee` that reads us too; what is raised here goes to Ray's hook, which waits for Ray.
-            with contextlib.suppress(OSError):
-                print(_spell_stop(sys.argv), file=sys.stderr)  # noqa: T201
+            _say_stopped()
         if not tidy:
             _leave_at_once(code)
-    sys.exit(code)
+    return code
 
 
 def _run() -> tuple[int, bool]:
@@ -78,8 +85,10 @@ def _tell(error: Exception) -> tuple[int, bool]:
     return FAILED, True
 
 
-def _spell_stop(arguments: list[str]) -> str:
-    return "stopped; what is committed stays" if arguments[1:2] == ["run"] else "stopped"
+def _say_stopped() -> None:
+    # A Ctrl-C ends the `tee` that reads us too; what is raised here goes to Ray's hook, which waits for Ray.
+    with contextlib.suppress(OSError):
+        print("stopped; what is committed stays" if sys.argv[1:2] == ["run"] else "stopped", file=sys.stderr)  # noqa: T201
 
 
 def _leave_at_once(code: int) -> None:

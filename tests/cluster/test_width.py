@@ -118,10 +118,10 @@ def test_where_only_the_cache_is_too_much_the_way_out_is_to_do_without():
 def test_a_refusal_of_a_thousand_steps_takes_no_longer_than_one_of_thirty():
     pab = PabConfig(spatial=2, temporal=4, cross=6, window=(0.1, 0.9))
     schedule = BroadcastSchedule.build(pab, [1000.0 - step for step in range(1000)])
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(RequestError, match="what would fit: "):
         choose(dataclasses.replace(work(4320, 7680, 1003), schedule=schedule), Goal())
-    assert time.monotonic() - begun < 3
+    assert time.process_time() - begun < 3
 
 
 def test_what_is_said_to_fit_does():
