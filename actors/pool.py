@@ -31,6 +31,10 @@ QUEUE_LIMIT = 512
 MAX_CALLS = 4 * QUEUE_LIMIT
 """Calls that may be under way at once; most of them are submissions that wait for their answer."""
 _TICK_S = 0.5
+_LOOK_S = 0.05
+"""Between two looks at a video for somebody who waits for its next step,"""
+_PATIENCE_S = 5.0
+"""and how long they wait at most."""
 _IDLE_CHECK_TICKS = 4
 
 
@@ -120,8 +124,17 @@ class Pool:
         if not self._dispatcher.cancel(lambda job: job.order.ticket == ticket):
             self._forgone.append(ticket)
 
-    async def steps_done(self, ticket: str) -> int | None:
-        """Finished steps of the request with that ticket; None while it waits or if there is none."""
+    async def steps_done(self, ticket: str, last: int) -> int | None:
+        """Finished steps of the request with that ticket, as soon as they are not `last`; None while it waits.
+
+        Answers after a few seconds whatever happens, so that hundreds may wait here and cost next to nothing.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while (steps := self._steps_done(ticket)) in (None, last) and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_S)
+        return steps
+
+    def _steps_done(self, ticket: str) -> int | None:
         job = self._dispatcher.find(ticket)
         if job is None or job.started_s is None or job.gang is None or job.gang.watch is None:
             return None

@@ -232,7 +232,7 @@ class PoolClient:
         while True:
             await asyncio.sleep(progress_s)
             try:
-                steps = await self._actor.steps_done.remote(ticket)
+                steps = await self._actor.steps_done.remote(ticket, last)
                 if on_glimpse and steps and steps != last:
                     glimpse: Glimpse | None = await self._actor.glimpse.remote(ticket, seen)
                     if glimpse is not None:

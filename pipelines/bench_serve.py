@@ -20,12 +20,14 @@ import psutil
 from cluster.errors import ClusterError
 from pipelines.bench_clients import Clients, Heard
 from pipelines.orphans import MARK
+from pipelines.serving.endpoint import APPLICATION
 
 READY_S = 240.0
 GONE_S = 60.0
 SETTLE_S = 5
 """Of the load, after which memory is looked at for the first time."""
-PARTS = {"ServeReplica:pabcast:clerk": "clerk", "ServeReplica:pabcast:ingress": "ingress", "ray::Pool": "pool"}
+_REPLICA = f"ray::ServeReplica:{APPLICATION}:"
+PARTS = {f"{_REPLICA}clerk": "clerk", f"{_REPLICA}ingress": "ingress", "ray::Pool": "pool", "ray::Worker": "workers"}
 
 
 @dataclass(frozen=True, kw_only=True)

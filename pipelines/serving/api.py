@@ -25,8 +25,10 @@ from pipelines.serving.schemas import ANSWERS, BODIES
 
 log = logging.getLogger("pabcast.api")
 
-POLL_AFTER_MS = "500"
-"""How long OpenAI's client is asked to wait before it looks again."""
+POLL_AFTER_S = (0.5, 10.0)
+"""How long OpenAI's client is asked to wait before it looks again, at least and at most."""
+POLLS = 10
+"""How often it would look at a video that is made when it is said to be."""
 _SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -207,7 +209,9 @@ def _handle_problems(api: FastAPI) -> None:
 
 
 def _video(view: dict[str, Any]) -> Response:
-    return JSONResponse(view, headers={"openai-poll-after-ms": POLL_AFTER_MS})
+    least, most = POLL_AFTER_S
+    after_s = min(most, max(least, (view["eta_seconds"] or 0.0) / POLLS))
+    return JSONResponse(view, headers={"openai-poll-after-ms": str(round(1000 * after_s))})
 
 
 async def _events(views: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:

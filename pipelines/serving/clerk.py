@@ -31,6 +31,8 @@ from pipelines.width_policy import Kindred, WidthPolicy
 log = logging.getLogger("pabcast.clerk")
 
 CLEAN_EVERY_S = 300.0
+_LATEST_S = 60.0
+"""Within which one that is refused is asked to come again."""
 PROGRESS_S = 0.05
 """Between two looks at a running video: somebody watches its steps."""
 Refusal = Literal["queue_full", "key_full", "closing", "key_reused", "deleted"]
@@ -65,6 +67,7 @@ class Clerk:
         self._keyed: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._ended: dict[str, int] = {"completed": 0, "failed": 0, "deleted": 0}
         self._closing = False
+        self._next_room_s = 0.0
         self._widths.warm_up()
         self._recovered = asyncio.ensure_future(self._recover())
         self._opening = asyncio.ensure_future(self._pool.have())
@@ -182,8 +185,15 @@ class Clerk:
         entry.task = asyncio.ensure_future(self._make(entry))
 
     def _room_in_s(self) -> int:
-        """When the first open job will have ended, by prediction; a second at least."""
-        return max(1, round(min((entry.left_s for entry in self._queue), default=1.0)))
+        """When there may be room, by prediction: whoever is refused is given a later time than those before.
+
+        Else all of them would come again for the same place.
+        """
+        entries, now = list(self._queue), time.monotonic()
+        first = now + min((entry.left_s for entry in entries), default=1.0)
+        each_s = sum(entry.seconds * entry.width for entry in entries) / max(1, len(entries))
+        self._next_room_s = min(max(first, self._next_room_s + each_s / self._config.cluster.workers), now + _LATEST_S)
+        return max(1, round(self._next_room_s - now))
 
     async def _recover(self) -> None:
         """Take up the jobs that have no outcome; what a former clerk has the pool make of them is cancelled first."""

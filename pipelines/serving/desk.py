@@ -13,7 +13,7 @@ from pipelines.rows import RowDefaults
 from pipelines.serving.asking import read_request
 from pipelines.serving.clerk import Admission
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.job import VideoJob
+from pipelines.serving.job import Outcome, VideoJob
 from pipelines.serving.jobs import FILES, Variant, VideoJobs, content_key, is_id
 from pipelines.serving.keys import Keys
 from pipelines.serving.problems import ApiProblem, bad_request, not_found
@@ -198,8 +198,13 @@ class Desk:
             )
 
     async def _views(self, jobs: list[VideoJob]) -> list[dict[str, Any]]:
-        looks = await self.clerk.look([job.id for job in jobs]) if jobs else {}
-        ended = [job for job in jobs if job.id not in looks]
-        found = await asyncio.gather(*(asyncio.to_thread(self.jobs.outcome, job.id) for job in ended))
-        outcomes = dict(zip((job.id for job in ended), found, strict=True))
-        return [video_object(job, outcomes.get(job.id), looks.get(job.id)) for job in jobs]
+        outcomes = await self._outcomes(jobs)
+        open_ = [job for job in jobs if outcomes[job.id] is None]
+        looks = await self.clerk.look([job.id for job in open_]) if open_ else {}
+        # One that has ended in between is not the clerk's any more.
+        outcomes |= await self._outcomes([job for job in open_ if job.id not in looks])
+        return [video_object(job, outcomes[job.id], looks.get(job.id)) for job in jobs]
+
+    async def _outcomes(self, jobs: list[VideoJob]) -> dict[str, Outcome | None]:
+        found = await asyncio.gather(*(asyncio.to_thread(self.jobs.outcome, job.id) for job in jobs))
+        return dict(zip((job.id for job in jobs), found, strict=True))
