@@ -12,14 +12,14 @@ from actors.engine.snapshot import Snapshot
 class Glimpse:
     """The first latent frame of a snapshot."""
 
-    count: int
-    """Snapshots of the run so far."""
+    step: int
+    """Before which it was taken."""
     latents: npt.NDArray[np.float32]
     """(C, h, w), with the noise that is left."""
 
     @classmethod
-    def of(cls, count: int, snapshot: Snapshot | None) -> "Glimpse | None":
+    def of(cls, snapshot: Snapshot | None) -> "Glimpse | None":
         """None without a snapshot, and of latents that a model keeps as patches, which have no frames to see."""
         if snapshot is None or snapshot.latents.ndim != 5:
             return None
-        return cls(count=count, latents=snapshot.latents[0, :, 0])
+        return cls(step=snapshot.step, latents=snapshot.latents[0, :, 0])

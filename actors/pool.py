@@ -141,11 +141,12 @@ class Pool:
         return job.gang.watch.steps
 
     async def glimpse(self, ticket: str, seen: int) -> Glimpse | None:
-        """The first latent frame of a running request's last snapshot; None if there were no more than `seen`."""
+        """The first latent frame of a running request's last snapshot; None if that is of no step after `seen`."""
         job = self._dispatcher.find(ticket)
-        if job is None or job.gang is None or job.gang.watch is None or job.gang.watch.snapshots <= seen:
+        if job is None or job.gang is None or job.gang.watch is None or job.gang.watch.last_part <= seen:
             return None
-        return Glimpse.of(job.gang.watch.snapshots, job.gang.watch.snapshot)
+        glimpse = Glimpse.of(job.gang.watch.snapshot)
+        return None if glimpse is None or glimpse.step <= seen else glimpse
 
     async def status(self) -> PoolStatus:
         """The pool at this moment."""

@@ -236,7 +236,7 @@ class PoolClient:
                 if on_glimpse and steps and steps != last:
                     glimpse: Glimpse | None = await self._actor.glimpse.remote(ticket, seen)
                     if glimpse is not None:
-                        seen = glimpse.count
+                        seen = glimpse.step
                         on_glimpse(glimpse)
             except ray.exceptions.ActorUnavailableError:
                 continue

@@ -65,6 +65,11 @@ class RankWatch:
         """The latest one of which every rank's part is here."""
         return join_parts(part for seen in self._seen for part in seen.parts)
 
+    @property
+    def last_part(self) -> int:
+        """The step of the last snapshot of rank 0; 0 before there is one."""
+        return _last(self._seen[0])
+
     def close(self) -> None:
         """Ask no more."""
         for asking in self._asking:

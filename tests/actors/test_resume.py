@@ -66,7 +66,7 @@ def test_a_video_in_the_making_can_be_seen_at_each_of_its_snapshots(
     )
     assert result.latents is not None
     assert seen
-    assert [glimpse.count for glimpse in seen] == sorted({glimpse.count for glimpse in seen})
+    assert [glimpse.step for glimpse in seen] == sorted({glimpse.step for glimpse in seen})
     final = result.latents[0, :, 0]
     assert {glimpse.latents.shape for glimpse in seen} == {final.shape}
     assert len({glimpse.latents.tobytes() for glimpse in seen}) == len(seen)
