@@ -64,6 +64,11 @@ def test_a_gang_of_five_leaves_three_of_eight_workers_idle(config_file):
     plan = planned(load_config(config_file, ["gang.width=5"]))
     seconds = [(group.videos, group.decision.cost.seconds) for group in plan.groups]
     assert plan.hours * 3600 == pytest.approx(sum(videos * each for videos, each in seconds))
+    pairs = planned(load_config(config_file, ["gang.width=4"]))
+    seconds = [(group.videos, group.decision.cost.seconds) for group in pairs.groups]
+    each = sorted(each for videos, each in seconds for _ in range(videos))
+    # The two longest are alike and begin together; then two begin, and the shortest follows the shorter of them.
+    assert pairs.hours * 3600 == pytest.approx(max(each[-1] + each[2], each[-2] + each[1] + each[0]))
 
 
 def test_no_job_takes_less_than_its_longest_video(config_file):
