@@ -4,6 +4,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -11,6 +12,7 @@ from cluster.errors import ClusterError
 
 DAEMONS = ("raylet", "gcs_server")
 _HOLD_S = 0.5
+_FATAL = (signal.SIGTERM, signal.SIGKILL)
 
 
 class RayLost(ClusterError):
@@ -36,8 +38,8 @@ class Daemons:
         return next(gone, "")
 
     def ending(self) -> bool:
-        """Whether any of them has died: a raylet that is told to end takes ten seconds, its helpers none."""
-        return any(True for _ in self._gone())
+        """Whether any of them has died or is told to end: a raylet takes ten seconds for it, its log monitor none."""
+        return any(not _lives(process) or _told(process) for _, process in self._processes)
 
     def hold(self) -> None:
         """Stop the raylet until `let_go`.
@@ -49,7 +51,7 @@ class Daemons:
         self._signal(signal.SIGSTOP)
 
     def let_go(self) -> None:
-        """Let a held raylet go on, unless the others have died meanwhile."""
+        """Let a held raylet go on, unless it or the others are told to end, or have died meanwhile."""
         while time.monotonic() - self._held_s < _HOLD_S:
             if self.ending():
                 return
@@ -71,3 +73,16 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _told(process: psutil.Process) -> bool:
+    """Whether a signal that ends it waits for the process: for its turn on a busy machine, or for SIGCONT.
+
+    Linux keeps it with one that has no handler until it is reaped; elsewhere nobody can see it.
+    """
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return False
+    masks = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:")))
+    return any(mask >> (number - 1) & 1 for mask in masks for number in _FATAL)
