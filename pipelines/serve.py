@@ -7,11 +7,12 @@ from typing import Any
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
+from ray.serve.config import AutoscalingConfig
 
 from cluster.errors import ConfigError
 from pipelines.serving.api import make_api
 from pipelines.serving.clerk import Admission, Clerk
-from pipelines.serving.config import ServeConfig, load_serve_config
+from pipelines.serving.config import HttpConfig, ServeConfig, load_serve_config
 from pipelines.serving.desk import Desk
 from pipelines.serving.job import VideoJob
 from pipelines.serving.queue import Look
@@ -19,6 +20,8 @@ from pipelines.serving.queue import Look
 CLERK, INGRESS = "clerk", "ingress"
 _CALLS = 10_000
 """Requests that one process holds at once; what is too much is refused by the clerk."""
+_MORE_AFTER_S = 5.0
+_FEWER_AFTER_S = 60.0
 
 
 class ServedClerk:
@@ -70,13 +73,28 @@ def build(config: ServeConfig, holder: str) -> Application:
     )(Clerk)
     ingress = serve.deployment(
         name=INGRESS,
-        num_replicas=config.http.replicas,
         max_ongoing_requests=_CALLS,
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=2.0,
+        **_replicas(config.http),
     )(serve.ingress()(Ingress))
     application: Application = ingress.bind(config, clerk.bind(config, holder))
     return application
+
+
+def _replicas(http: HttpConfig) -> dict[str, Any]:
+    """How many ingress processes there are: a number, or as many as their requests want."""
+    if http.max_replicas in (None, http.replicas):
+        return {"num_replicas": http.replicas}
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=http.replicas,
+            max_replicas=http.max_replicas,
+            target_ongoing_requests=http.requests_of_a_replica,
+            upscale_delay_s=_MORE_AFTER_S,
+            downscale_delay_s=_FEWER_AFTER_S,
+        )
+    }
 
 
 def app(args: dict[str, Any]) -> Application:
@@ -88,3 +106,10 @@ def app(args: dict[str, Any]) -> Application:
     return build(
         load_serve_config(path, [f"{name}={json.dumps(value)}" for name, value in values.items()]), uuid.uuid4().hex
     )
+
+
+def __getattr__(name: str) -> Application:
+    """`pipelines.serve:default` is the endpoint of configs/serve.yaml, for `serve build`, which takes no arguments."""
+    if name != "default":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return app({})

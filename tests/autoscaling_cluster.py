@@ -8,7 +8,6 @@ autoscaler starts through Ray's `FakeMultiNodeProvider`; the first version disre
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -26,9 +25,9 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 
 from cluster.demand import Market
 from cluster.placement import label_selector
-from tests.actors.test_pool_drivers import NO_TOKEN, ROOT, free_port
+from pipelines.places import ROOT
+from tests.ray_head import NO_TOKEN, RAY, free_port
 
-RAY = str(Path(sys.executable).with_name("ray"))
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 START_TIMEOUT_S = 60.0
 _MARK = "PABCAST_TEST_CLUSTER"

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Match, Route
 
 from cluster.errors import StoreError
 from pipelines.serving.body import read_fields
@@ -190,6 +191,8 @@ def _handle_problems(api: FastAPI) -> None:
     async def plain(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["allow"] = _allowed(api, request)
         text = f"{request.method} {request.url.path[:200]}: {error.detail}"
         return JSONResponse(error_body(error.status_code, text, code), status_code=error.status_code, headers=headers)
 
@@ -206,6 +209,13 @@ def _handle_problems(api: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return JSONResponse(error_body(500, "an error of the endpoint's own; its log says more", "internal"), 500)
+
+
+def _allowed(api: FastAPI, request: Request) -> str:
+    """The methods of a path: each has a route of its own here."""
+    routes = [route for route in api.routes if isinstance(route, Route)]
+    found = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted(set().union(*found)))
 
 
 def _video(view: dict[str, Any]) -> Response:

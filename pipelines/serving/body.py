@@ -22,6 +22,10 @@ async def read_fields(request: Request, most_bytes: int) -> dict[str, Any]:
         ApiProblem: larger than `most_bytes`, not what its Content-Type says, or another one than these.
     """
     await _bound(request, most_bytes)
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        text = f"Content-Encoding is {encoding[:64]}; send the body as it is"
+        raise ApiProblem(415, text, code="unsupported_media_type")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         return _json(await request.body())

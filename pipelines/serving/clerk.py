@@ -7,25 +7,20 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from actors.engine import inspect_model
-from actors.glimpse import Glimpse
-from actors.result import VideoResult
-from cluster.errors import Cancelled, ClusterError, GangError, RequestError, StoreError
-from pipelines.serving.colours import LatentColours
+from cluster.errors import ClusterError, RequestError, StoreError
 from pipelines.serving.config import ServeConfig
-from pipelines.serving.job import Outcome, VideoJob
+from pipelines.serving.job import VideoJob
 from pipelines.serving.jobs import KeyReused, VideoJobs
 from pipelines.serving.lease import RENEW_S, StoreLease
-from pipelines.serving.pictures import preview, spritesheet, thumbnail
-from pipelines.serving.pool_hold import RETRY_S, PoolHold
+from pipelines.serving.maker import Maker, patiently
+from pipelines.serving.pool_hold import PoolHold
 from pipelines.serving.queue import Entry, Look, OpenQueue
 from pipelines.store import open_store
-from pipelines.video import encode_mp4
 from pipelines.width_policy import Kindred, WidthPolicy
 
 log = logging.getLogger("pabcast.clerk")
@@ -33,8 +28,6 @@ log = logging.getLogger("pabcast.clerk")
 CLEAN_EVERY_S = 300.0
 _LATEST_S = 60.0
 """Within which one that is refused is asked to come again."""
-PROGRESS_S = 0.05
-"""Between two looks at a running video: somebody watches its steps."""
 Refusal = Literal["queue_full", "key_full", "closing", "key_reused", "deleted"]
 
 
@@ -61,9 +54,9 @@ class Clerk:
         self._lease = StoreLease(self._jobs.store, holder)
         self._problem = ""
         self._queue = OpenQueue()
-        self._colours = LatentColours()
         spec = config.cluster.pool_spec(self._card.path)
         self._pool = PoolHold(spec, lambda: [entry.job.id for entry in self._queue])
+        self._maker = Maker(config, self._pool, self._jobs, self._widths)
         self._keyed: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._ended: dict[str, int] = {"completed": 0, "failed": 0, "deleted": 0}
         self._closing = False
@@ -197,14 +190,13 @@ class Clerk:
 
     async def _recover(self) -> None:
         """Take up the jobs that have no outcome; what a former clerk has the pool make of them is cancelled first."""
-        await _patiently(self._lease.take, "the store cannot be held")
-        jobs = await _patiently(lambda: list(self._jobs.open_jobs()), "the store cannot be listed")
+        await patiently(self._lease.take, "the store cannot be held")
+        jobs = await patiently(lambda: list(self._jobs.open_jobs()), "the store cannot be listed")
         for job in jobs:
             try:
                 entry = self._entry(job)
             except RequestError as error:  # of a config that has changed
-                failure = _failure("request_error", str(error))
-                await _patiently(partial(self._jobs.end, job, failure), "an outcome cannot be written")
+                await self._maker.fail(job, "request_error", str(error))
                 continue
             self._queue.add(entry)
             self._start(entry)
@@ -214,72 +206,22 @@ class Clerk:
     async def _make(self, entry: Entry) -> None:
         """Have one job made and kept; it stays open until the store has its outcome."""
         try:
-            outcome: Outcome | None = None
-            while outcome is None:
-                outcome = await self._try(entry)
+            outcome = await self._maker.make(entry)
             self._ended[outcome.result] += 1
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("%s cannot be made", entry.job.id)
-            failure = _failure("internal_error", "the video could not be made; the log says why")
-            await _patiently(lambda: self._jobs.end(entry.job, failure), "an outcome cannot be written")
+            await self._maker.fail(entry.job, "internal_error", "the video could not be made; the log says why")
             self._ended["failed"] += 1
         finally:
             if not self._closing:
                 self._queue.remove(entry.job.id)
 
-    async def _try(self, entry: Entry) -> Outcome | None:
-        """One attempt; None if the pool or the store failed, and it is to be tried again."""
-        job = entry.job
-        try:
-            result = await self._submit(entry)
-            outcome = Outcome(result="completed", at=time.time(), gang=result.width, seconds=result.report.seconds)
-            content = await asyncio.to_thread(_content, result, job.request.fps)
-            await asyncio.to_thread(self._jobs.complete, job, content, outcome)
-            if result.latents is not None:
-                self._colours.learn(result.latents, result.frames)
-        except (RequestError, GangError) as error:
-            outcome = _failure("request_error" if isinstance(error, RequestError) else "internal_error", str(error))
-            await _patiently(lambda: self._jobs.end(job, outcome), "an outcome cannot be written")
-        except (ClusterError, StoreError, Cancelled) as error:
-            log.warning("%s is tried again in %g s: %s", job.id, RETRY_S, error)
-            entry.step = None
-            if isinstance(error, ClusterError | Cancelled):
-                await self._pool.drop()
-            await asyncio.sleep(RETRY_S)
-            return None
-        return outcome
-
-    async def _submit(self, entry: Entry) -> VideoResult:
-        pool = await self._pool.get()
-        request = entry.job.request
-        width, seconds = self._widths.offer(request)
-
-        def hear(step: int) -> None:
-            entry.step = step
-
-        def see(glimpse: Glimpse) -> None:
-            picture = self._colours.picture(glimpse.latents)
-            entry.preview = preview(picture) if picture is not None else None
-
-        return await pool.submit(
-            request,
-            width=width,
-            priority="online",
-            seconds=seconds,
-            attempts=self._config.attempts,
-            options=replace(self._config.options, return_latents=True),
-            key=entry.job.id,
-            on_progress=hear,
-            on_glimpse=see,
-            progress_s=PROGRESS_S,
-        )
-
     async def _hold(self) -> None:
         """Keep the store; without it nothing more is made."""
         await self._recovered
-        while await _patiently(self._lease.renew, "the store cannot be held"):
+        while await patiently(self._lease.renew, "the store cannot be held"):
             await asyncio.sleep(RENEW_S)
         self._problem = "another endpoint has taken the store"
         log.error("%s; this one ends its work", self._problem)
@@ -298,22 +240,3 @@ class Clerk:
                 if entry.job.expires_at < time.time():
                     await self.forget(entry.job.id)
             await asyncio.sleep(CLEAN_EVERY_S)
-
-
-def _content(result: VideoResult, fps: int) -> dict[Any, bytes]:
-    frames = result.frames
-    return {"video": encode_mp4(frames, fps), "thumbnail": thumbnail(frames), "spritesheet": spritesheet(frames)}
-
-
-def _failure(code: str, message: str) -> Outcome:
-    return Outcome(result="failed", at=time.time(), code=code, message=message)
-
-
-async def _patiently(call: Any, what: str) -> Any:
-    """What `call` returns, tried again for as long as the store fails."""
-    while True:
-        try:
-            return await asyncio.to_thread(call)
-        except StoreError as error:
-            log.warning("%s: %s", what, error)
-            await asyncio.sleep(RETRY_S)

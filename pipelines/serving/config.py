@@ -19,15 +19,23 @@ class HttpConfig:
     port: int = 8000
     replicas: int = 2
     """Processes that answer requests; any of them answers for any video."""
+    max_replicas: int | None = None
+    """So many at most where more requests are under way than `replicas` of them should hold; none: never more."""
+    requests_of_a_replica: int = 64
+    """Under way at once, above which there are more replicas, streams of events included."""
     max_body_bytes: int = 1 << 20
     """A larger request is refused before it is read."""
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise ConfigError(f"http.port is {self.port}; it must be from 1 to 65535")
-        for name in ("replicas", "max_body_bytes"):
+        for name in ("replicas", "requests_of_a_replica", "max_body_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"http.{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ConfigError(
+                f"http.max_replicas is {self.max_replicas} and http.replicas {self.replicas}; it must not be less"
+            )
 
     @property
     def is_loopback(self) -> bool:
@@ -69,10 +77,12 @@ class LimitsConfig:
     """Of these, those of one key."""
     keep_s: float = 86400.0
     """How long a video is kept after it was asked for."""
+    deadline_s: float | None = None
+    """Within which a video is to be made after it was asked for; one that cannot be any more takes no gang."""
 
     def __post_init__(self) -> None:
-        for name in ("queue", "per_key", "keep_s"):
-            if getattr(self, name) <= 0:
+        for name in ("queue", "per_key", "keep_s", "deadline_s"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"limits.{name} is {getattr(self, name):g}; it must be more than 0")
 
 

@@ -67,7 +67,7 @@ class Outcome:
     at: float
     """Seconds since 1970."""
     code: str = ""
-    """Of a failed one: request_error or internal_error."""
+    """Of a failed one: request_error, internal_error or deadline_exceeded."""
     message: str = ""
     """Of a failed one, one sentence."""
     gang: int = 0

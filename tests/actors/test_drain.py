@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors.test_pool_drivers import ROOT
+from pipelines.places import ROOT
 from tests.autoscaling_cluster import AutoscalingCluster, NodeType
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,43 +11,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
-NO_TOKEN = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-"""Whether Ray asks for a token depends on what is in the home folder; the cluster listens on loopback only."""
+from pipelines.places import ROOT
+from tests.ray_head import NO_TOKEN, ray_head
+
 Driver = subprocess.Popen[str]
 StartDriver = Callable[[int], Driver]
 GONE_TIMEOUT_S = 3 + 40
 """The client time-out of tests/actors/driver.py, and what a loaded machine takes beyond it."""
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of a cluster of its own, ended by its process at the end."""
-    port = free_port()
-    ray = Path(sys.executable).with_name("ray")
-    # Not in tmp_path: the path of a Unix socket has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=4", "--include-dashboard=false"]
-        command += [f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}", "--disable-usage-stats"]
-        command += ["--node-ip-address=127.0.0.1"]
-        head = subprocess.Popen(command, cwd=ROOT, env=NO_TOKEN, stdout=subprocess.PIPE, text=True)
-        assert head.stdout is not None
-        for line in head.stdout:
-            if "Ray runtime started" in line:
-                break
-        yield f"127.0.0.1:{port}"
-        children = psutil.Process(head.pid).children(recursive=True)
-        head.terminate()
-        head.wait(30)
-        for child in children:
-            if child.is_running():
-                child.kill()
+    """The address of a cluster of its own."""
+    with ray_head(4) as head:
+        yield head.address
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.actors.test_pool_drivers import NO_TOKEN, ROOT
+from pipelines.places import ROOT
+from tests.ray_head import NO_TOKEN
 
 
 @pytest.mark.slow

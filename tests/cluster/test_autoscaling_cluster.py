@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.actors.test_pool_drivers import ROOT
+from pipelines.places import ROOT
 from tests.autoscaling_cluster import AutoscalingCluster, NodeType
 
 pytestmark = pytest.mark.slow

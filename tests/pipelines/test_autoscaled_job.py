@@ -12,7 +12,8 @@ import pytest
 from ray._raylet import GcsClient
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
-from tests.actors.test_pool_drivers import ROOT, left_over
+from pipelines.places import ROOT
+from tests.actors.test_pool_drivers import left_over
 from tests.autoscaling_cluster import AutoscalingCluster, NodeType
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

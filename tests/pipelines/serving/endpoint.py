@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from openai import OpenAI
 
 from pipelines.orphans import MARK
 from pipelines.places import ROOT
+from tests.ray_head import free_port
 
 READY_S = 240.0
 GONE_S = 60.0
@@ -26,9 +26,10 @@ GONE_S = 60.0
 class Endpoint:
     """Start it with `start`; what it has started dies with `kill` or `stop`."""
 
-    def __init__(self, folder: Path, *overrides: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+    def __init__(self, folder: Path, *overrides: str, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is one of a cluster that it joins."""
+        self.port = free_port()
+        self._environment = {**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT)}
         self.store = folder / "store"
         self._log = folder / "serve.log"
         self._arguments = [f"http.port={self.port}", f"store.uri={self.store}", *overrides]
@@ -47,7 +48,7 @@ class Endpoint:
         command = [sys.executable, "-m", "pipelines.cli", "serve", str(ROOT / "configs/serve.yaml"), *self._arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=self._log.parent, stdout=log, stderr=log
+                command, env=self._environment, cwd=self._log.parent, stdout=log, stderr=log
             )
         deadline = time.monotonic() + READY_S
         while self.get("/readyz")[0] != 200:
@@ -119,9 +120,9 @@ class Endpoint:
 
 
 @contextmanager
-def running(folder: Path, *overrides: str) -> Iterator[Endpoint]:
+def running(folder: Path, *overrides: str, environment: Mapping[str, str] | None = None) -> Iterator[Endpoint]:
     """One that is started, and stopped at the end."""
-    endpoint = Endpoint(folder, *overrides)
+    endpoint = Endpoint(folder, *overrides, environment=environment)
     try:
         endpoint.start()
         yield endpoint

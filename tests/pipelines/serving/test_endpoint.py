@@ -1,5 +1,6 @@
 """The endpoint as OpenAI's own client and a browser's requests find it, with the demo model on two workers."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -7,6 +8,8 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -221,6 +224,22 @@ def test_a_bad_body_is_told_in_a_second(
     got, said, _ = endpoint.post("/v1/videos", body, content_type=kind, authorization=f"Bearer {KEYS['ann']}")
     assert (got, said["error"]["code"]) == (status, code)  # type: ignore[index]
     assert time.monotonic() - begun < 1
+
+
+def test_a_body_that_is_packed_is_refused(ann: openai.OpenAI, endpoint: Endpoint) -> None:
+    header = {"authorization": f"Bearer {KEYS['ann']}", "content_type": "application/json", "content_encoding": "gzip"}
+    status, said, _ = endpoint.post("/v1/videos", gzip.compress(b'{"prompt": "a cat"}'), **header)
+    assert (status, said["error"]["code"]) == (415, "unsupported_media_type")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v1/videos", "GET, POST"), ("/v1/videos/video_0", "DELETE, GET"), ("/v1/videos/video_0/remix", "POST")],
+)
+def test_another_method_is_told_those_that_there_are(endpoint: Endpoint, path: str, allowed: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(endpoint.url + path, method="PATCH"), timeout=10)
+    assert (caught.value.code, caught.value.headers["allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("name", ["..%2f..%2fjobs", "video_0", "x" * 3000, "%00", "video_" + "0" * 44])
