@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ import psutil
 
 from cluster.errors import ClusterError
 from pipelines.bench_clients import Clients, Heard
-from pipelines.orphans import MARK
+from pipelines.orphans import processes_of
 from pipelines.serving.endpoint import APPLICATION
 
 READY_S = 240.0
@@ -125,13 +125,9 @@ def _check(heard: Heard, how: str) -> None:
 def _memory_mb(pid: int) -> dict[str, float]:
     """Resident memory of the endpoint's processes, by part."""
     found: dict[str, float] = defaultdict(float)
-    for process in psutil.process_iter():
-        try:
-            started = process.environ().get(MARK, "").startswith(f"{pid}:") or process.pid == pid
-            if started:
-                title = " ".join(process.cmdline())
-                part = next((part for begin, part in PARTS.items() if title.startswith(begin)), "others")
-                found[part] += process.memory_info().rss / 1e6
-        except psutil.Error:
-            continue
+    for process in (psutil.Process(pid), *processes_of(pid)):
+        with suppress(psutil.Error):
+            title = " ".join(process.cmdline())
+            part = next((part for begin, part in PARTS.items() if title.startswith(begin)), "others")
+            found[part] += process.memory_info().rss / 1e6
     return dict(found)

@@ -48,6 +48,15 @@ def end_own(patience_s: float = PATIENCE_S) -> None:
             return
 
 
+def processes_of(driver: int) -> list[psutil.Process]:
+    """The living processes of the local Ray that the process with this pid started, without itself."""
+    return [process for process in psutil.process_iter() if process.pid != driver and _is_of(process, driver)]
+
+
+def _is_of(process: psutil.Process, driver: int) -> bool:
+    return _mark(process).startswith(f"{driver}:")
+
+
 def _own() -> list[psutil.Process]:
     mark = _own_mark()
     return [process for process in psutil.process_iter() if process.pid != os.getpid() and _mark(process) == mark]

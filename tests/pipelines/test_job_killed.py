@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.orphans import MARK
+from pipelines.orphans import processes_of
 from pipelines.places import ROOT
 
 ROWS = 10
@@ -32,7 +31,7 @@ def listening(process: "subprocess.Popen[str]") -> bool:
 
 def has_begun(process: "subprocess.Popen[str]") -> bool:
     """Whether its Ray is starting."""
-    return bool(left_of(process.pid))
+    return bool(processes_of(process.pid))
 
 
 @pytest.fixture
@@ -86,19 +85,6 @@ def wait_for_commits(folder: Path, count: int, process: "subprocess.Popen[str]")
         time.sleep(0.05)
 
 
-def left_of(driver: int) -> list[psutil.Process]:
-    """Living processes that the driver with this pid started."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            is_its = process.environ().get(MARK, "").startswith(f"{driver}:")
-            if is_its and process.pid != driver and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, tmp_path: Path) -> None:
@@ -127,7 +113,7 @@ def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, t
     rows = pq.read_table(tmp_path / "out/metadata.parquet", columns=["prompt"])["prompt"].to_pylist()
     assert Counter(rows) == Counter(f"a cat number {number}" for number in range(ROWS))
     assert len(commits(tmp_path)) == ROWS
-    assert [left for driver in [*killed, process.pid] for left in left_of(driver)] == []
+    assert [left for driver in [*killed, process.pid] for left in processes_of(driver)] == []
 
 
 @pytest.mark.slow
@@ -147,7 +133,7 @@ def test_an_interrupted_job_stops_and_keeps_what_is_made(start: Start, tmp_path:
     assert 1 <= summary["committed"] < ROWS
     assert summary["open"] == summary["requested"] - summary["committed"]
     assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) == summary["rows"]
-    assert left_of(process.pid) == []
+    assert processes_of(process.pid) == []
 
 
 @pytest.mark.slow
@@ -165,7 +151,7 @@ def test_a_job_whose_ray_dies_says_so_and_keeps_what_is_made(
 ) -> None:
     process = start(steps=100)
     wait_for_commits(tmp_path, 1, process)
-    for its in left_of(process.pid):
+    for its in processes_of(process.pid):
         if its.name() == name:
             its.kill()
     out, err = process.communicate(timeout=30)
@@ -174,7 +160,7 @@ def test_a_job_whose_ray_dies_says_so_and_keeps_what_is_made(
     assert re.fullmatch(pattern, err.splitlines()[-1])
     assert "Traceback" not in err
     assert pq.read_table(tmp_path / "out/metadata.parquet").num_rows == len(commits(tmp_path)) > 0
-    assert left_of(process.pid) == []
+    assert processes_of(process.pid) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -197,7 +183,7 @@ def test_a_job_that_is_stopped_while_it_starts_ends_soon_and_says_one_line(
     assert "Traceback" not in err
     if times == 1:
         assert err.splitlines()[-1] == "stopped; what is committed stays"
-    assert left_of(process.pid) == []
+    assert processes_of(process.pid) == []
 
 
 @pytest.mark.slow
@@ -212,7 +198,7 @@ def test_a_job_whose_every_process_is_told_to_end_does_so_soon(start: Start, tmp
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert json.loads(out.splitlines()[-1])["rows"] == len(commits(tmp_path))
-    assert left_of(process.pid) == []
+    assert processes_of(process.pid) == []
 
 
 @pytest.mark.slow
@@ -236,7 +222,7 @@ def test_a_second_run_starts_no_worker_and_ends_soon(start: Start, tmp_path: Pat
 def test_a_video_whose_worker_dies_is_tried_again(start: Start, tmp_path: Path) -> None:
     process = start(steps=100)
     wait_for_commits(tmp_path, 1, process)
-    workers = [its for its in left_of(process.pid) if its.name().startswith("ray::Worker")]
+    workers = [its for its in processes_of(process.pid) if its.name().startswith("ray::Worker")]
     assert len(workers) == 2
     workers[0].kill()
     out, err = process.communicate(timeout=300)

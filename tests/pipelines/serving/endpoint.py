@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from openai import OpenAI
 
-from pipelines.orphans import MARK
+from pipelines.orphans import processes_of
 from pipelines.places import ROOT
 from tests.ray_head import free_port
 
@@ -85,15 +85,7 @@ class Endpoint:
     def processes(self, title: str = "") -> list[psutil.Process]:
         """Those that it has started and that live, of which the command line begins with `title`."""
         assert self._process is not None
-        mine = f"{self._process.pid}:"
-        found = []
-        for process in psutil.process_iter():
-            try:
-                is_its = process.environ().get(MARK, "").startswith(mine) and process.pid != self._process.pid
-                if is_its and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
+        found = processes_of(self._process.pid)
         return [process for process in found if not title or _title(process).startswith(title)]
 
     def kill(self) -> None:
