@@ -18,6 +18,9 @@ RAY = str(Path(sys.executable).with_name("ray"))
 NO_TOKEN = {**os.environ, "RAY_AUTH_MODE": "disabled"}
 """Whether Ray asks for a token depends on what is in the home folder; the cluster listens on loopback only."""
 
+END_S = 15.0
+"""How long it may take over its end."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RayHead:
@@ -64,8 +67,10 @@ def ray_head(cpus: int, *, dashboard: bool = False) -> Iterator[RayHead]:
 def _end(head: "subprocess.Popen[str]") -> None:
     children = psutil.Process(head.pid).children(recursive=True)
     head.terminate()
-    head.wait(30)
-    for child in children:
+    with suppress(subprocess.TimeoutExpired):
+        head.wait(END_S)
+    for child in (psutil.Process(head.pid), *children) if head.poll() is None else children:
         with suppress(psutil.Error):
             if child.is_running():
                 child.kill()
+    head.wait(END_S)

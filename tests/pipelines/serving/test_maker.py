@@ -32,7 +32,7 @@ class Kitchen:
 
     def entry(self, *, steps: int, seconds: float = 0.1) -> Entry:
         """An accepted job that is said to take so long."""
-        job = VideoJob.new("ann", request(steps=steps, height=32, width=32), 3600)
+        job = VideoJob.new("ann", request(steps=steps), 3600)
         self.jobs.accept(job)
         return Entry(job=job, seconds=seconds)
 
@@ -49,9 +49,10 @@ def kitchen(ray_session: None, tiny_model: Path, tmp_path: Path) -> Iterator[Kit
 
 def test_a_video_that_cannot_be_made_by_its_deadline_takes_no_gang(kitchen: Kitchen) -> None:
     async def scene() -> tuple[Entry, list[Outcome], bool]:
-        running = kitchen.entry(steps=100_000)
+        running = kitchen.entry(steps=1000)
         making = asyncio.ensure_future(kitchen.maker.make(running))
         while running.step is None:
+            assert not making.done(), making.result()
             await asyncio.sleep(0.02)
         begun = asyncio.get_running_loop().time()
         waiting = kitchen.entry(steps=4)

@@ -18,10 +18,10 @@ from tests.pipelines.serving.endpoint import running
 from tests.ray_head import NO_TOKEN, RayHead, free_port, ray_head
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ONLINE = 12
-"""Requests of which the 95th percentile is the longest but one in twenty: the longest."""
+ONLINE = 6
+"""Requests; of so few the 95th percentile is the longest."""
 STEPS = 20
-OFFLINE_ROWS = 300
+OFFLINE_ROWS = 30
 READY_S = 240.0
 
 
