@@ -23,6 +23,8 @@ from pipelines.store import StoredObject, open_store
 from pipelines.width_policy import Kindred, WidthPolicy
 
 _LOOK_EVERY_S = 0.05
+_INTAKE = 4
+"""New work is taken in so many requests at a time: whoever asks for a state does not wait behind a crowd."""
 
 
 class RemoteClerk(Protocol):
@@ -57,6 +59,7 @@ class Desk:
         self.jobs = VideoJobs(open_store(config.store.uri, "store.uri"))
         self._widths = WidthPolicy.of(config, self.card.numbers, config.cluster.widest_of_a_job)
         self._widths.warm_up()
+        self._intake = asyncio.Semaphore(_INTAKE)
 
     async def create(self, owner: str, fields: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
         """Take a request in; the answer is its Video."""
@@ -157,7 +160,8 @@ class Desk:
 
     async def _admit(self, job: VideoJob, idempotency_key: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         asked = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
-        admission = await self.clerk.admit(job, idempotency_key, asked)
+        async with self._intake:
+            admission = await self.clerk.admit(job, idempotency_key, asked)
         if admission.job is None:
             raise self._refusal(admission)
         if admission.look is not None:
