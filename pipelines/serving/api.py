@@ -192,7 +192,7 @@ def _handle_problems(api: FastAPI) -> None:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["allow"] = _allowed(api, request)
+            headers["Allow"] = _allowed(api, request)  # in the place of the first route's
         text = f"{request.method} {request.url.path[:200]}: {error.detail}"
         return JSONResponse(error_body(error.status_code, text, code), status_code=error.status_code, headers=headers)
 
