@@ -125,8 +125,9 @@ def _check(heard: Heard, how: str) -> None:
 def _memory_mb(pid: int) -> dict[str, float]:
     """Resident memory of the endpoint's processes, by part."""
     found: dict[str, float] = defaultdict(float)
-    for process in (psutil.Process(pid), *processes_of(pid)):
-        with suppress(psutil.Error):
+    for own in (pid, *(process.pid for process in processes_of(pid))):
+        with suppress(psutil.Error):  # one that has ended counts nothing, the endpoint's first one too
+            process = psutil.Process(own)
             title = " ".join(process.cmdline())
             part = next((part for begin, part in PARTS.items() if title.startswith(begin)), "others")
             found[part] += process.memory_info().rss / 1e6
