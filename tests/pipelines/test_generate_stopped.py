@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.orphans import processes_of
 from pipelines.places import ROOT
-from tests.pipelines.test_job_killed import left_of
 
 
 def start(folder: Path, model: Path) -> "subprocess.Popen[str]":
@@ -26,7 +26,7 @@ def start(folder: Path, model: Path) -> "subprocess.Popen[str]":
 
 
 def wait_for(name: str, process: "subprocess.Popen[str]") -> None:
-    while not any(its.name().startswith(name) for its in left_of(process.pid)):
+    while not any(its.name().startswith(name) for its in processes_of(process.pid)):
         assert process.poll() is None
         time.sleep(0.05)
 
@@ -46,7 +46,7 @@ def test_it_says_one_line(tmp_path: Path, tiny_model: Path, number: signal.Signa
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "stopped"
     assert "Traceback" not in err
-    assert left_of(process.pid) == []
+    assert processes_of(process.pid) == []
 
 
 @pytest.mark.slow
@@ -61,4 +61,4 @@ def test_it_ends_though_who_read_its_lines_has_gone(tmp_path: Path, tiny_model: 
         assert process.wait(timeout=20) == 130
     finally:
         process.kill()
-    assert left_of(process.pid) == []
+    assert processes_of(process.pid) == []
