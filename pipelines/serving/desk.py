@@ -16,6 +16,7 @@ from pipelines.serving.config import ServeConfig
 from pipelines.serving.job import Outcome, VideoJob
 from pipelines.serving.jobs import FILES, Variant, VideoJobs, content_key, is_id
 from pipelines.serving.keys import Keys
+from pipelines.serving.looks import Looks
 from pipelines.serving.problems import ApiProblem, bad_request, not_found
 from pipelines.serving.queue import Look
 from pipelines.serving.view import video_object
@@ -57,6 +58,7 @@ class Desk:
         self.card = read_whole_card(config.model)
         self.defaults = RowDefaults.of(config, self.card.numbers, self.card.revision)
         self.jobs = VideoJobs(open_store(config.store.uri, "store.uri"))
+        self._looks = Looks(clerk.look)
         self._widths = WidthPolicy.of(config, self.card.numbers, config.cluster.widest_of_a_job)
         self._widths.warm_up()
         self._intake = asyncio.Semaphore(_INTAKE)
@@ -204,7 +206,7 @@ class Desk:
     async def _views(self, jobs: list[VideoJob]) -> list[dict[str, Any]]:
         outcomes = await self._outcomes(jobs)
         open_ = [job for job in jobs if outcomes[job.id] is None]
-        looks = await self.clerk.look([job.id for job in open_]) if open_ else {}
+        looks = await self._looks.of(job.id for job in open_)
         # One that has ended in between is not the clerk's any more.
         outcomes |= await self._outcomes([job for job in open_ if job.id not in looks])
         return [video_object(job, outcomes[job.id], looks.get(job.id)) for job in jobs]
