@@ -240,6 +240,9 @@ class Dispatcher:
         if not isinstance(outcome.error, GangError | HandedOver):
             self._settle(job, job.answer_of(gang, outcome))
             return
+        if self.problem:  # nothing starts any more, so it would wait for ever
+            self._settle(job, Answer(error=ClusterError(self.problem)))
+            return
         before, cause = job.order.resume, cause or self._cause(gang, outcome)
         if not job.try_again(outcome, cause):
             self._settle(job, job.answer_of(gang, outcome))

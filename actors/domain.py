@@ -34,8 +34,12 @@ class BundleLost(ClusterError):
     """A worker cannot start in its bundle, so that the whole placement group must be renewed."""
 
 
-class WorkerLost(ClusterError):
-    """A worker's process ended while it loaded its model."""
+class NotLoaded(ClusterError):
+    """A worker cannot load its model."""
+
+
+class WorkerLost(NotLoaded):
+    """Its process ended while it loaded its model."""
 
 
 class Domain:
@@ -183,7 +187,7 @@ class Domain:
             kind = _kind_of(error) if member.pid else BundleLost
             raise kind(f"worker {member.index} did not start {arrived}: {what[0]}") from error
         if problem:
-            raise ClusterError(f"worker {member.index} on node {member.node[:8]}: {problem}")
+            raise NotLoaded(f"worker {member.index} on node {member.node[:8]}: {problem}")
         member.loaded = True
         return member
 
@@ -209,7 +213,7 @@ async def _kept(answer: Any) -> Any:
 
 
 def _kind_of(error: BaseException) -> type[ClusterError]:
-    return WorkerLost if isinstance(error, ray.exceptions.RayActorError) else ClusterError
+    return WorkerLost if isinstance(error, ray.exceptions.RayActorError) else NotLoaded
 
 
 async def _death(member: Member) -> None:

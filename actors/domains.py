@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from actors.domain import BundleLost, Domain
+from actors.domain import BundleLost, Domain, NotLoaded
 from actors.keeper import Holding
 from actors.member import Member
 from actors.spec import PoolSpec
@@ -21,6 +21,8 @@ RENEW_TRIES = 3
 """How often in a row the bundles of a domain may be lost."""
 ASK_AGAIN_S = 10.0
 """After a domain could not be had."""
+LOAD_TRIES = 3
+"""How often in a row a model may fail to load once it has worked, where no other worker has it."""
 
 
 class Domains:
@@ -38,6 +40,8 @@ class Domains:
         self._closed_seconds = 0.0
         self._last_reason = ""
         self._worked = False
+        self._unloaded = 0
+        """How often in a row a domain was lost because its model did not load."""
         self.started = asyncio.Event()
         """Set once the least workers are ready, for the first time."""
 
@@ -71,7 +75,7 @@ class Domains:
             log.info("%s", decision.reason)
         self._last_reason = decision.reason
         if decision.spent and backlog.requests:
-            self._failed(f"{decision.reason}; set a larger cluster.budget_gpu_hours to go on")
+            self._failed(f"{decision.reason}; it needs a larger cluster.budget_gpu_hours")
         if now >= self._not_before:
             # Both or neither: what is asked may stand for what is released.
             for name in decision.release:
@@ -140,9 +144,9 @@ class Domains:
                     start = domain.renew
         except ClusterError as error:
             if domain.phase != "closing":
-                await self._lose(domain, str(error))
+                await self._lose(domain, error)
             return
-        self._worked = True
+        self._worked, self._unloaded = True, 0
         if self._least_are_ready():
             self.started.set()
         self._changed()
@@ -160,7 +164,7 @@ class Domains:
         if any(isinstance(failure, BundleLost) for failure in failures):
             await self._renew(domain, str(failures[0]))
         elif failures:
-            await self._lose(domain, str(failures[0]))
+            await self._lose(domain, failures[0])
         else:
             self._changed()
 
@@ -169,21 +173,33 @@ class Domains:
         if domain.phase != "ready":
             return
         log.warning("%s; the placement group of domain %d is renewed", why, domain.name)
+        await self._leave(domain)
+        self._settle(domain)
+        await self._bring_up(domain, domain.renew)
+
+    async def _lose(self, domain: Domain, problem: BaseException) -> None:
+        """A domain cannot be had; that is the pool's end unless others work, or did before.
+
+        A model that cannot be loaded any more is not asked for without end.
+        """
+        self._unloaded += isinstance(problem, NotLoaded)
+        others = any(other is not domain for other in self.ready)
+        if self._spec.is_fixed or not self._worked or (self._unloaded >= LOAD_TRIES and not others):
+            self._failed(str(problem))
+        else:
+            pause_s = ASK_AGAIN_S * 2 ** min(max(self._unloaded - 1, 0), 5)
+            log.warning("%s; asking again in %g s", problem, pause_s)
+            self._not_before = time.monotonic() + pause_s
+        if domain.phase == "ready":
+            await self._leave(domain)
+        await self._close(domain)
+
+    async def _leave(self, domain: Domain) -> None:
+        """Start nothing more in a domain, and return once the videos that run there have ended."""
         domain.phase = "renewing"
         self._changed()
         while domain.busy or domain.replacing:
             await asyncio.sleep(0.2)
-        self._settle(domain)
-        await self._bring_up(domain, domain.renew)
-
-    async def _lose(self, domain: Domain, problem: str) -> None:
-        """A domain cannot be had; that is the pool's end unless others work, or did before."""
-        await self._close(domain)
-        if self._spec.is_fixed or not self._worked:
-            self._failed(problem)
-            return
-        log.warning("%s; asking again in %g s", problem, ASK_AGAIN_S)
-        self._not_before = time.monotonic() + ASK_AGAIN_S
 
     async def _close(self, domain: Domain) -> None:
         domain.phase = "closing"

@@ -152,8 +152,8 @@ def _without_budget(budget_gpu_hours: float, held: list[DomainView], spent_gpu_s
     return ScaleDecision(
         release=tuple(domain.name for domain in held if domain not in busy),
         spent=True,
-        reason=f"the budget is spent, {spent_gpu_seconds / 3600:.4g} of {budget_gpu_hours:g} GPU-hours: "
-        f"keep {_count(len(busy), 'busy domain')}, release the rest and ask for nothing",
+        reason=f"the budget is spent: {spent_gpu_seconds / 3600:.4g} of {budget_gpu_hours:g} GPU-hours "
+        "(of workers that are held, from their first second on)",
     )
 
 

@@ -22,4 +22,4 @@ class Demand:
 
     def __str__(self) -> str:
         bundle = " + ".join(f"{amount:g} {name}" for name, amount in self.bundle)
-        return f"{self.workers} workers with {bundle} each"
+        return f"1 worker with {bundle}" if self.workers == 1 else f"{self.workers} workers with {bundle} each"

@@ -178,15 +178,16 @@ def too_small(demand: Demand, nodes: list[Resources], market: Market = "any") ->
     names = [name for name, _ in demand.bundle]
     if market != "any" and not nodes:
         label = f"{MARKET_LABEL}={_MARKET_LABELS[market]}"
-        return f"{demand} were asked for{_on(market)}, and no node has the label {label}; label nodes or add some"
-    if "GPU" in names and not any(node.get("GPU") for node in nodes):
         return (
-            f"{demand} were asked for, and the cluster has no GPU; use cluster.device=cpu (--device cpu) or add nodes"
+            f"wanted: {demand}{_on(market)}, and no node has the label {label}, nor is there an autoscaler to add one; "
+            "label nodes, or leave cluster.spot out"
         )
+    if "GPU" in names and not any(node.get("GPU") for node in nodes):
+        return f"wanted: {demand}, and the cluster has no GPU; use cluster.device=cpu (--device cpu) or add nodes"
     kind = "" if market == "any" else f"{_MARKET_LABELS[market]} "
     total = ", ".join(f"{sum(node.get(name, 0.0) for node in nodes):g} {name}" for name in names)
     return (
-        f"{demand} were asked for{_on(market)}, and the cluster has {total} on {len(nodes)} {kind}node(s), "
+        f"wanted: {demand}{_on(market)}, and the cluster has {total} on {len(nodes)} {kind}node(s), "
         f"enough for {bundles_that_fit(demand, nodes)}; lower cluster.workers or add nodes"
     )
 
@@ -194,14 +195,14 @@ def too_small(demand: Demand, nodes: list[Resources], market: Market = "any") ->
 def _too_busy(demand: Demand, waited_s: float) -> str:
     have = cluster_free(*(name for name, _ in demand.bundle))
     return (
-        f"{demand} were asked for, and after {waited_s:.0f} s only {have} of the cluster are free; "
+        f"wanted: {demand}, and after {waited_s:.0f} s only {have} of the cluster are free; "
         "end what else runs there, lower cluster.workers or add nodes"
     )
 
 
 def _too_narrow(demand: Demand, market: Market, waited_s: float) -> str:
     return (
-        f"{demand} were asked for{_on(market)}, and for {waited_s:.0f} s the autoscaler has had no node to add that "
+        f"wanted: {demand}{_on(market)}, and for {waited_s:.0f} s the autoscaler has had no node to add that "
         "holds them all; raise its limit of nodes, give it a larger node type or lower cluster.domain_workers"
     )
 

@@ -130,7 +130,12 @@ class ClusterConfig:
     @property
     def widest_of_a_job(self) -> int:
         """As many workers of a domain as a job may hold."""
-        return min(self.widest_gang, self.workers - self.online_workers)
+        return min(self.widest_gang, self.workers_of_a_job)
+
+    @property
+    def workers_of_a_job(self) -> int:
+        """As many as a job may hold at once, all together."""
+        return self.workers - self.online_workers
 
     @property
     def ready_limit_s(self) -> float:
@@ -139,7 +144,7 @@ class ClusterConfig:
 
     @property
     def _offline_workers(self) -> int | None:
-        return self.workers - self.online_workers if self.online_workers else None
+        return self.workers_of_a_job if self.online_workers else None
 
     @property
     def elastic(self) -> ScalePolicy:

@@ -41,11 +41,17 @@ class JobPlan:
     """What a job would take."""
 
     gpu: GpuSpec
-    workers: int
+    domains: tuple[int, ...]
+    """Workers of each; no gang reaches beyond one."""
     calibration: Calibration
     groups: tuple[PlannedGroup, ...]
     refused: tuple[tuple[int, str], ...] = ()
     """How many rows cannot be made, by reason."""
+
+    @property
+    def workers(self) -> int:
+        """As many as the job may hold."""
+        return sum(self.domains)
 
     @property
     def videos(self) -> int:
@@ -62,7 +68,7 @@ class JobPlan:
         """By the clock, the longest videos first; workers that fit no further gang of a kind are idle."""
         costs = ((group.videos, group.decision.cost) for group in self.groups)
         batches = [Batch(videos=videos, width=cost.width, seconds=cost.seconds) for videos, cost in costs]
-        return makespan(batches, self.workers) / 3600
+        return makespan(batches, self.domains) / 3600
 
     @property
     def dollars(self) -> float | None:
@@ -76,22 +82,33 @@ class PlannedWorkers:
     """The workers of a job that is planned."""
 
     workers: int
-    widest: int
-    """Of its gangs."""
+    domain: int
+    """Those of a domain."""
     limit: str
-    """What says how wide they may be."""
+    """What says how wide its gangs may be."""
 
     @classmethod
     def of(cls, config: JobConfig, *, says_workers: bool) -> "PlannedWorkers":
         """Of a GPU that the job names, a domain, unless `config` says how many itself."""
-        workers, widest = config.cluster.workers, config.cluster.widest_of_a_job
+        workers, domain = config.cluster.workers_of_a_job, config.cluster.widest_gang
         if config.gpu is not None:
-            domain = find_gpu(config.gpu).domain
+            most = find_gpu(config.gpu).domain
             if not says_workers:
-                workers, widest = domain, domain
-            if widest >= domain:
-                return cls(workers=workers, widest=domain, limit=f"the domain of {config.gpu} in configs/gpus")
-        return cls(workers=workers, widest=widest, limit="cluster.workers and cluster.domain_workers")
+                workers, domain = most, most
+            if min(workers, domain) >= most:
+                return cls(workers=workers, domain=most, limit=f"the domain of {config.gpu} in configs/gpus")
+        return cls(workers=workers, domain=domain, limit="cluster.workers and cluster.domain_workers")
+
+    @property
+    def widest(self) -> int:
+        """Of its gangs."""
+        return min(self.workers, self.domain)
+
+    @property
+    def domains(self) -> tuple[int, ...]:
+        """Workers by domain, as many as the job may hold."""
+        full, rest = divmod(self.workers, self.domain)
+        return (self.domain,) * full + ((rest,) if rest else ())
 
 
 def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str], *, says_workers: bool = True) -> JobPlan:
@@ -119,7 +136,7 @@ def make_plan(config: JobConfig, requests: Iterator[VideoRequest | str], *, says
     groups = [_group(policy, kindred, videos[kindred]) for kindred in order]
     return JobPlan(
         gpu=policy.gpu,
-        workers=planned.workers,
+        domains=planned.domains,
         calibration=policy.calibration,
         groups=tuple(groups),
         refused=tuple((count, reason) for reason, count in refused.most_common()),

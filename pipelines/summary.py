@@ -9,6 +9,14 @@ from pipelines.contact_sheet import VIDEOS_SHOWN
 
 SHOWN_FAILURES = 10
 DONE, NOT_DONE, SOME_FAILED = 0, 1, 3
+LOST_TO: Mapping[str, str] = {
+    "rank": "a worker died or hung",
+    "node": "a node went",
+    "drain": "a node was to go",
+    "forming": "a group did not form",
+    "pool": "the pool was started again",
+}
+"""What a video lost its gang to, for people: each `actors.job.Cause`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +97,8 @@ class JobSummary:
             busy = f"{self.gang_busy_fraction:.0%}"
             lines.append(f"once ready, the workers were busy {busy} of the time{self._slowest()}")
         if any(self.retries.values()):
-            causes = ", ".join(f"{cause} {count}×" for cause, count in sorted(self.retries.items()) if count)
-            lines.append(f"a video lost its gang and went on with another: {causes}")
+            causes = ", ".join(f"{LOST_TO[cause]} {count}×" for cause, count in sorted(self.retries.items()) if count)
+            lines.append(f"videos that lost their gang went on with another: {causes}")
         for item in self.failures[:SHOWN_FAILURES]:
             name = f" ({item.id})" if item.id else ""
             lines.append("  failed " + " ".join(f"{item.source}{name}: {item.reason}".splitlines()))

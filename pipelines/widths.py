@@ -63,6 +63,8 @@ class GangConfig:
         rising = [limit for limit in limits if limit is not None]
         if last is not None or len(rising) < len(limits) or rising != sorted(set(rising)):
             raise ConfigError(f"gang.table must have rising max_tokens and a last entry without, {example}")
+        if min(rising, default=1) < 1:
+            raise ConfigError(f"gang.table has max_tokens {min(rising)}; it must be 1 or more, {example}")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -160,7 +160,7 @@ def test_a_cluster_that_is_too_small_is_told_within_seconds(ray_session: None, t
     begun = time.monotonic()
     with (
         PoolClient.connect(PoolSpec(model=str(tiny_model), workers=500, device="cpu"), name="huge") as client,
-        pytest.raises(ClusterError, match="500 workers with 1 CPU each were asked for, and the cluster has 8 CPU"),
+        pytest.raises(ClusterError, match="wanted: 500 workers with 1 CPU each, and the cluster has 8 CPU"),
     ):
         client.wait_ready(60)
     assert time.monotonic() - begun < 15

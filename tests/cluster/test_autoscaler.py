@@ -130,7 +130,7 @@ def test_a_spent_budget_asks_for_nothing_and_keeps_only_what_is_busy() -> None:
     decision = decide(backlog(100, 1e6), *domains, policy=tight, spent=2 * 3600 + 36)
     assert (decision.ask, decision.release) == ((), (2, 3, 4))
     assert decision.reason == (
-        "the budget is spent, 2.01 of 2 GPU-hours: keep 1 busy domain, release the rest and ask for nothing"
+        "the budget is spent: 2.01 of 2 GPU-hours (of workers that are held, from their first second on)"
     )
 
 

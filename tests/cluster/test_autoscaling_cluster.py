@@ -71,10 +71,10 @@ def test_a_domain_of_spot_nodes_gets_a_spot_node(cluster: AutoscalingCluster, dr
 def test_a_domain_that_no_node_can_hold_is_told_so_after_its_time(cluster: AutoscalingCluster, driver: Driver) -> None:
     word, sentence = driver.ask("place any 3 4")
     assert word == "refused"
-    assert sentence.startswith("3 workers with 1 CPU each were asked for, and for 4 s the autoscaler has had no node")
+    assert sentence.startswith("wanted: 3 workers with 1 CPU each, and for 4 s the autoscaler has had no node")
     word, sentence = driver.ask("place on_demand 2 4")
     assert word == "refused"
-    assert sentence.startswith("2 workers with 1 CPU each were asked for on on-demand nodes, and for 4 s the autosc")
+    assert sentence.startswith("wanted: 2 workers with 1 CPU each on on-demand nodes, and for 4 s the autoscaler")
 
 
 def test_a_node_about_to_go_is_told_with_the_seconds_it_has_left(cluster: AutoscalingCluster, driver: Driver) -> None:

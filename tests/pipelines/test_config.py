@@ -140,6 +140,12 @@ def test_a_table_of_widths_must_cover_every_video(config_file: str, table: str) 
         load(config_file, "cluster.workers=2", "gang.width=auto", f"gang.table={table}")
 
 
+def test_a_rule_that_no_video_can_meet_is_refused(config_file: str) -> None:
+    table = "gang.table=[{max_tokens: -5, width: 1}, {width: 2}]"
+    with pytest.raises(ConfigError, match=r"gang.table has max_tokens -5; it must be 1 or more"):
+        load(config_file, "cluster.workers=2", "gang.width=auto", table)
+
+
 def test_missing_keys_are_named(model_folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"input is missing; keys with values is wanted|input is missing"):
         make_config({"model": str(model_folder), "output": {"uri": "out"}})

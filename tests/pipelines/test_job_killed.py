@@ -171,6 +171,7 @@ def test_a_job_that_is_stopped_while_it_starts_ends_soon_and_says_one_line(
 ) -> None:
     process = start(steps=100)
     while not when(process):
+        assert process.poll() is None
         time.sleep(0.01)
     begun = time.monotonic()
     for _ in range(times):

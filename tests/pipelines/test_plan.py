@@ -77,6 +77,19 @@ def test_no_job_takes_less_than_its_longest_video(config_file):
     assert plan.hours * 3600 == max(group.decision.cost.seconds for group in plan.groups)
 
 
+def test_gangs_are_within_domains_and_workers_kept_for_online_requests_are_not_counted(config_file):
+    def plan(*overrides: str) -> JobPlan:
+        return planned(load_config(config_file, overrides), says_workers=True)
+
+    pairs = ["cluster.workers=6", "gang.width=2"]
+    seconds = [group.decision.cost.seconds for group in plan(*pairs).groups]
+    assert plan(*pairs).hours * 3600 == pytest.approx(seconds[-1])  # three gangs: two longest and all others
+    # Two domains of three hold two gangs, so that the next longest waits for one.
+    assert plan(*pairs, "cluster.domain_workers=3").hours * 3600 == pytest.approx(seconds[-1] + seconds[-2])
+    alone = plan("cluster.workers=1", "gang.width=1").hours
+    assert plan("cluster.workers=6", "cluster.online_workers=5", "gang.width=1").hours == pytest.approx(alone)
+
+
 def test_the_papers_all_to_all_volumes_are_in_the_plan(config_file):
     # arXiv 2408.12588, the table of communication: GB a rank of 8 without and with PAB246.
     for override, volume in (("pab=off", 23.08), (PAB246, 13.08)):
