@@ -38,6 +38,9 @@ WIDTH = 2
 DOMAINS = 2
 SPARE = 1
 """Workers of a domain that no gang can have: they are there to die idle."""
+ATTEMPTS = 8
+"""More than a job's usual: a random killer may strike one video three times before its first snapshot, which looks like
+a prompt that kills its ranks."""
 KINDS = {"rank": 9, "idle": 5, "hang": 4, "pool": 5, "node": 5}
 """What strikes, and how often of 28: a busy rank, an idle worker and the pool's process are killed, a busy rank is
 stopped, a node is lost with all its processes."""
@@ -128,7 +131,7 @@ class Job:
         command = [
             *(sys.executable, "-m", "pipelines.cli", "run", str(ROOT / "configs/demo.yaml"), "--json"),
             *(f"model={model}", f"input.path={prompts}", f"output.uri={self.out}/set", f"sampling.steps={steps}"),
-            *("pab=pab246", f"gang.width={WIDTH}", "engine.snapshot_every=4", "attempts=3"),
+            *("pab=pab246", f"gang.width={WIDTH}", "engine.snapshot_every=4", f"attempts={ATTEMPTS}"),
             *(f"cluster.address={cluster.address}", f"cluster.workers={DOMAINS * (WIDTH + SPARE)}"),
             *(f"cluster.domain_workers={WIDTH + SPARE}", "cluster.device=cpu", "cluster.threads_per_worker=1"),
             "cluster.step_timeout_s=10",
