@@ -184,6 +184,7 @@ def test_a_shape_that_no_gang_can_hold_is_told(monkeypatch: pytest.MonkeyPatch) 
         job.fixed_widths()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_variant_makes_every_video(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def wait_for_commits(folder: Path, count: int, process: "subprocess.Popen[str]")
         time.sleep(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_job_that_is_killed_three_times_makes_every_video_once(start: Start, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.pipelines.soak import KINDS, draw_faults
 VIDEOS, KILLS, SEED, STEPS = 8, 5, 1, 100
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_job_under_fire_makes_every_video_once_to_the_bit_and_leaves_nothing(

@@ -316,6 +316,7 @@ def test_what_cannot_be_served_is_told_before_anything_starts(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_accepted_video_is_made_once_whatever_is_killed(tmp_path: Path) -> None:
     """Twenty jobs; the clerk, an ingress process, the pool and then everything are killed while they are made."""

@@ -61,6 +61,7 @@ def committed(folder: Path) -> int:
     return len(list((folder / "out/_pabcast/commits").rglob("*.json")))
 
 
+@pytest.mark.long
 def test_a_video_of_the_endpoint_waits_for_one_of_a_job_at_most(head: RayHead, tmp_path: Path) -> None:
     overrides = [f"cluster.address={head.address}", "gang.width=1", "http.replicas=1"]
     with running(tmp_path, *overrides, environment=NO_TOKEN) as endpoint:
