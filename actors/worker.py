@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import sys
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from actors.rendezvous import Rendezvous
 
 log = logging.getLogger("pabcast.worker")
+
+_LEAST_PRIORITY = 19
+"""setpriority(2)'s largest niceness."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,8 @@ class Worker:
         from actors.engine import Engine
         from actors.rendezvous import Rendezvous
 
+        if self._spec.device == "cpu":
+            _give_way()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         torch.set_num_threads(self._spec.threads_per_worker or max(1, cores // self._spec.workers))
         self._meeting = Rendezvous(_address(), self._spec.device)
@@ -250,6 +256,15 @@ def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or ["no message"]
     # Gloo goes on with advice for its own developers.
     return f"{type(error).__name__}: {lines[0].split('. This is typically')[0][:300]}"
+
+
+def _give_way() -> None:
+    """Let this thread, and those that it starts, compute when nothing else wants the processor.
+
+    Heartbeats, requests and commits are handled in between by other threads and processes, and need little of it.
+    """
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
 
 
 def _address() -> str:

@@ -64,18 +64,22 @@ class Clients:
                     await client.look(video)
         return heard
 
-    async def at_once(self, count: int, seconds: float, on_second: Callable[[], None]) -> Heard:
-        """`count` clients, each of which asks for a video, sees it made and asks for the next, for so long."""
+    async def at_once(self, count: int, seconds: float, arrive_s: float, on_second: Callable[[], None]) -> Heard:
+        """`count` clients, each of which asks for a video, sees it made and asks for the next, for so long.
+
+        They come one after the other in the first `arrive_s` seconds, as load generators' clients do, and stay.
+        """
         heard = Heard()
         end = time.monotonic() + seconds
-        tasks = [asyncio.ensure_future(self._go_on(heard, end)) for _ in range(count)]
+        tasks = [asyncio.ensure_future(self._go_on(heard, arrive_s * i / count, end)) for i in range(count)]
         while time.monotonic() < end:
             await asyncio.sleep(1)
             on_second()
         await asyncio.gather(*tasks)
         return heard
 
-    async def _go_on(self, heard: Heard, end: float) -> None:
+    async def _go_on(self, heard: Heard, after_s: float, end: float) -> None:
+        await asyncio.sleep(after_s)
         async with self._session() as session:
             client = _Client(session, heard, self._body)
             while time.monotonic() < end:

@@ -36,6 +36,8 @@ class ServeLoad:
 
     clients: int
     seconds: float
+    arrive_s: float
+    """In which they came."""
     idle: Heard
     """By one client, on an idle endpoint."""
     load: Heard
@@ -50,7 +52,7 @@ class ServeLoad:
 
 
 def measure_serving(
-    config: str, overrides: list[str], clients: int, seconds: float, on_second: Callable[[], None]
+    config: str, overrides: list[str], *, clients: int, seconds: float, arrive_s: float, on_second: Callable[[], None]
 ) -> ServeLoad:
     """Start an endpoint of `config` on a port and a store of its own, load it, and end it.
 
@@ -67,12 +69,13 @@ def measure_serving(
             on_second()
             looks.append(_memory_mb(pid))
 
-        load = asyncio.run(everyone.at_once(clients, seconds, second))
+        load = asyncio.run(everyone.at_once(clients, seconds, arrive_s, second))
         _check(load, "loaded")
     first, last = looks[min(SETTLE_S, len(looks) - 1)], looks[-1]
     return ServeLoad(
         clients=clients,
         seconds=seconds,
+        arrive_s=arrive_s,
         idle=idle,
         load=load,
         memory_mb={part: (first.get(part, 0.0), used) for part, used in last.items()},

@@ -20,6 +20,9 @@ def serve(
     overrides: OverridesArgument = None,
     clients: Annotated[int, typer.Option("--clients", help="Clients at once.")] = 200,
     seconds: Annotated[int, typer.Option("--seconds", help="How long they go on.")] = 60,
+    arrive: Annotated[
+        float, typer.Option("--arrive", help="Seconds in which they come, one after the other; 0: all together.")
+    ] = 20.0,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
@@ -33,11 +36,15 @@ def serve(
     for option, number in (("--clients", clients), ("--seconds", seconds)):
         if number < 1:
             raise ConfigError(f"{option} is {number}; it must be 1 or more")
+    if not 0 <= arrive < seconds:
+        raise ConfigError(f"--arrive is {arrive:g}; it must be at least 0 and below --seconds, {seconds}")
     load_serve_config(config, overrides or [])
     from pipelines.bench_serve import measure_serving
 
     with counting("seconds", seconds) as advance:
-        found = measure_serving(config, overrides or [], clients, seconds, advance)
+        found = measure_serving(
+            config, overrides or [], clients=clients, seconds=seconds, arrive_s=arrive, on_second=advance
+        )
     tell(_spell(found), as_json=as_json)
     if as_json:
         print_json(_plain(found))
@@ -46,7 +53,8 @@ def serve(
 def _spell(found: "ServeLoad") -> str:
     load = found.load
     lines = [
-        f"{found.clients} clients for {found.seconds:g} s: {sum(load.statuses.values())} answers, "
+        f"{found.clients} clients, who come within {found.arrive_s:g} s, for {found.seconds:g} s: "
+        f"{sum(load.statuses.values())} answers, "
         + ", ".join(f"{count} of {status or 'none at all'}" for status, count in sorted(load.statuses.items()))
         + f"; {load.without_retry_after} of the 429s without Retry-After",
         "videos seen to end: " + (", ".join(f"{count} {how}" for how, count in load.ended.items()) or "none"),
@@ -62,6 +70,7 @@ def _plain(found: "ServeLoad") -> dict[str, Any]:
     return {
         "clients": found.clients,
         "seconds": found.seconds,
+        "arrive_seconds": found.arrive_s,
         "idle": _plain_heard(found.idle),
         "load": _plain_heard(found.load),
         "p99_to_idle_median": found.p99_to_idle,
