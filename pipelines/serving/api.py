@@ -51,7 +51,7 @@ def make_api(desk_of: Callable[[], Desk]) -> FastAPI:
 
 
 def _owner(desk_of: Callable[[], Desk]) -> Any:
-    scheme = HTTPBearer(auto_error=False, description="A key of the endpoint; none where it wants none.")
+    scheme = HTTPBearer(auto_error=False, description="A key of the endpoint.") if desk_of().keys.wanted else _no_scheme
 
     def owner(request: Request, _: Annotated[object, Depends(scheme)]) -> str:
         name = desk_of().keys.name_of(request.headers.get("authorization"))
@@ -65,6 +65,10 @@ def _owner(desk_of: Callable[[], Desk]) -> Any:
         return name
 
     return Depends(owner)
+
+
+def _no_scheme() -> None:
+    """What the OpenAPI document says of keys where none is wanted."""
 
 
 def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:

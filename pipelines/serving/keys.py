@@ -46,6 +46,11 @@ class Keys:
             raise ConfigError(f"auth.keys_file {path} has no key; nobody could use the endpoint")
         return cls(digests)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether one is needed to be let in."""
+        return self._digests is not None
+
     def name_of(self, authorization: str | None) -> str | None:
         """The name of the key in an Authorization header; None if there is none or it is unknown.
 

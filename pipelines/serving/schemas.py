@@ -16,8 +16,9 @@ _NAMES = {
     "guidance_scale": {"type": "number", "minimum": 0},
     "pab": _TEXT,
 }
-_CREATE = {"type": "object", "required": ["prompt"], "properties": _NAMES}
-_REMIX = {"type": "object", "required": ["prompt"], "properties": {"prompt": _NAMES["prompt"]}}
+_STATUS = {"enum": ["queued", "in_progress", "completed", "failed"]}
+_CREATE = {"type": "object", "required": ["prompt"], "properties": _NAMES, "additionalProperties": False}
+_REMIX = {**_CREATE, "properties": {"prompt": _NAMES["prompt"]}}
 _ASKED = {"prompt": "a red circle moving left over a black background", "size": "64x64", "pab": "pab246"}
 _ERROR = {
     "type": "object",
@@ -57,7 +58,7 @@ _VIDEO = _object(
         "id": _TEXT,
         "object": {"const": "video"},
         "model": _TEXT,
-        "status": {"enum": ["queued", "in_progress", "completed", "failed"]},
+        "status": _STATUS,
         "progress": {"type": "integer", "minimum": 0, "maximum": 100},
         "created_at": {"type": "integer"},
         "completed_at": _or_null("integer"),
@@ -94,6 +95,8 @@ _PAGE = _object(
 _DELETED = _object({"id": _TEXT, "object": {"const": "video.deleted"}, "deleted": {"const": True}})
 _MODELS = _object({"object": {"const": "list"}, "data": {"type": "array", "items": {"type": "object"}}})
 _STATE = _object({"status": _TEXT})
+_EVENT = _object({"event": _STATUS, "data": {**_TEXT, "contentMediaType": "application/json", "contentSchema": _VIDEO}})
+"""One server-sent event; its data is a Video as JSON."""
 
 
 def _json(schema: dict[str, Any], what: str) -> dict[str, Any]:
@@ -114,6 +117,10 @@ def _files(what: str, *kinds: str) -> dict[str, Any]:
     return {"description": what, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
 
 
+def _events(what: str) -> dict[str, Any]:
+    return {"description": what, "content": {"text/event-stream": {"schema": _EVENT}}}
+
+
 _MEDIA = ("video/mp4", "image/webp", "image/jpeg")
 BODIES: dict[str, Any] = {
     "create": _body(_CREATE, _ASKED),
@@ -126,7 +133,7 @@ ANSWERS: dict[str, dict[int | str, dict[str, Any]]] = {
     "deleted": _answers(_DELETED, "It is gone."),
     "models": _answers(_MODELS, "The model."),
     "content": {**_answers({}, ""), 200: _files("The file.", *_MEDIA), 206: _files("A range of it.", *_MEDIA)},
-    "events": {**_answers({}, ""), 200: _files("The Video at every change.", "text/event-stream")},
+    "events": {**_answers({}, ""), 200: _events("The Video at every change.")},
     "live": {200: _json(_STATE, "It lives.")},
     "ready": {200: _json(_STATE, "A gang can be had."), 503: _json(_STATE, "No gang can be had yet.")},
     "metrics": {200: _files("Figures.", "text/plain")},
