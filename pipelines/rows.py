@@ -18,7 +18,7 @@ from pipelines.sampling import WANTED, Sampling, limit_problem
 from pipelines.widths import GangConfig
 
 MAX_NAME_BYTES = 1024
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|nan", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|nan", re.IGNORECASE)
 Fields = Mapping[str, object]
 
 

@@ -2,14 +2,18 @@
 
 import json
 import uuid
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
+from ray.serve.exceptions import RayServeException
 
-from cluster.errors import ConfigError
+from cluster.errors import ClusterError, ConfigError
 from pipelines.serving.api import make_api
 from pipelines.serving.clerk import Admission, Clerk
 from pipelines.serving.config import HttpConfig, ServeConfig, load_serve_config
@@ -32,22 +36,31 @@ class ServedClerk:
 
     async def admit(self, job: VideoJob, idempotency_key: str | None, asked: str) -> Admission:
         """As `Clerk.admit`."""
-        answer: Admission = await self._handle.admit.remote(job, idempotency_key, asked)
+        answer: Admission = await _answer(self._handle.admit.remote(job, idempotency_key, asked))
         return answer
 
     async def look(self, job_ids: list[str]) -> dict[str, Look]:
         """As `Clerk.look`."""
-        answer: dict[str, Look] = await self._handle.look.remote(job_ids)
+        answer: dict[str, Look] = await _answer(self._handle.look.remote(job_ids))
         return answer
 
     async def forget(self, job_id: str) -> None:
-        """As `Clerk.forget`."""
-        await self._handle.forget.remote(job_id)
+        """As `Clerk.forget`; one that starts again reads in the store that the job is deleted."""
+        with suppress(ClusterError):
+            await _answer(self._handle.forget.remote(job_id))
 
     async def state(self) -> dict[str, Any]:
         """As `Clerk.state`."""
-        answer: dict[str, Any] = await self._handle.state.remote()
+        answer: dict[str, Any] = await _answer(self._handle.state.remote())
         return answer
+
+
+async def _answer(response: Awaitable[Any]) -> Any:
+    """What the clerk answers; `ClusterError` if it died with the question, and is being started again."""
+    try:
+        return await response
+    except (RayActorError, RayServeException) as error:
+        raise ClusterError("the clerk is being started again") from error
 
 
 class Ingress:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Match, Route
 
-from cluster.errors import StoreError
+from cluster.errors import ClusterError, StoreError
 from pipelines.serving.body import read_fields
 from pipelines.serving.content import answer_file
 from pipelines.serving.desk import Desk
@@ -207,6 +207,12 @@ def _handle_problems(api: FastAPI) -> None:
             text = "what is kept of this video is damaged; it can only be deleted"
             return JSONResponse(error_body(500, text, "damaged", "video_id"), status_code=500)
         body = error_body(503, "the store cannot be reached; try again later", "store_unavailable")
+        return JSONResponse(body, status_code=503, headers={"retry-after": "5"})
+
+    @api.exception_handler(ClusterError)
+    async def away(request: Request, error: ClusterError) -> Response:
+        text = f"{error}; try again later (with an Idempotency-Key, what was taken in already is not made twice)"
+        body = error_body(503, text, "unavailable")
         return JSONResponse(body, status_code=503, headers={"retry-after": "5"})
 
     @api.exception_handler(Exception)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -60,12 +60,16 @@ async def _bound(request: Request, most_bytes: int) -> None:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ApiProblem(400, f"the body is not JSON: {error}", code="invalid_json") from error
     if not isinstance(content, Mapping):
         raise ApiProblem(400, "the body is no JSON object", code="invalid_json")
     return {str(name): value for name, value in content.items() if value is not None}
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON's")
 
 
 async def _form(request: Request) -> dict[str, Any]:

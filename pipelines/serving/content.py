@@ -9,7 +9,7 @@ from pipelines.serving.problems import ApiProblem
 from pipelines.store import Store, StoredObject
 
 _CHUNK = 256 << 10
-_RANGE = re.compile(r"bytes=([0-9]{0,40})-([0-9]{0,40})")
+_RANGE = re.compile(r"bytes=([0-9]{0,40})-([0-9]{0,40})", re.IGNORECASE)
 
 
 def answer_file(store: Store, found: StoredObject, media_type: str, name: str, range_header: str | None) -> Response:

@@ -101,6 +101,7 @@ def test_several_samples_take_consecutive_seeds() -> None:
         ({"guidance_scale": -1}, "guidance_scale is -1"),
         ({"guidance_scale": "high"}, "guidance_scale is 'high'; a number is wanted"),
         ({"guidance_scale": "1_6"}, "guidance_scale is '1_6'; a number is wanted"),
+        ({"guidance_scale": "1" * 1_000_000 + "x"}, "a number is wanted"),
         ({"height": "6４"}, "height is '6４'"),
         ({"fps": 0}, "fps is 0"),
         ({"seed": -1}, "seed is -1"),
