@@ -102,6 +102,8 @@ class ServeConfig(VideoConfig):
                 f"auth.disabled is true and http.host is {self.http.host}, which others can reach; "
                 "give auth.keys_file, or listen on 127.0.0.1"
             )
+        if self.auth.disabled and self.auth.keys_file is not None:
+            raise ConfigError("auth.keys_file is given and auth.disabled is true; set auth.disabled=false")
         if not self.auth.disabled and self.auth.keys_file is None:
             raise ConfigError(
                 "auth.keys_file is missing; give a file with a line name:sha256-of-key for each key "

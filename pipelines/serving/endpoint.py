@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 def run_endpoint(config: ServeConfig, say: Say) -> None:
-    """Answer until Ctrl-C or SIGTERM; the first lets what runs end, the second ends at once.
+    """Answer until Ctrl-C or SIGTERM; the first lets what runs end, the second ends at once, as one does at the start.
 
     Raises:
         ConfigError: keys, model, store or address that cannot work; told before anything is started.
@@ -43,20 +43,22 @@ def run_endpoint(config: ServeConfig, say: Say) -> None:
     store, holder = open_store(config.store.uri, "store.uri"), uuid.uuid4().hex
     say(probe(store).message)
     StoreLease(store, holder).take(say)
+    say("starting: half a minute, and longer where the model is large")
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     stopping = threading.Event()
-    with ray_session(config.cluster), Interrupts(stopping.set):
+    with ray_session(config.cluster):
         try:
-            _serve(config, holder, stopping, say)
+            _start(config, holder)
+            with Interrupts(stopping.set):
+                _serve(config.http, stopping, say)
         except KeyboardInterrupt:
             if config.cluster.address is not None:  # a local Ray dies with this process
                 serve.shutdown()  # type: ignore[no-untyped-call]
             raise
 
 
-def _serve(config: ServeConfig, holder: str, stopping: threading.Event, say: Say) -> None:
-    _start(config, holder)
-    say(f"http://{config.http.host}:{config.http.port}/v1/videos; Ctrl-C ends it")
+def _serve(http: HttpConfig, stopping: threading.Event, say: Say) -> None:
+    say(f"http://{http.host}:{http.port}/v1/videos; Ctrl-C ends it")
     while not stopping.wait(0.5):
         pass
     _drain(say)

@@ -98,6 +98,7 @@ def test_ports_at_the_ends_are_taken(port: int) -> None:
         ("limits.keep_s=.nan", "limits.keep_s is nan; a number is wanted"),
         ("http.prot=80", "unknown key http.prot; the nearest known one is http.port"),
         ("replica=3", "unknown key replica; the nearest known one is http.replicas"),
+        ("auth.keys_file=x", r"auth.keys_file is given and auth.disabled is true; set auth.disabled=false"),
         ("auth.key_file=x", "the nearest known one is auth.keys_file"),
         ("limits.perkey=1", "the nearest known one is limits.per_key"),
         ("store.url=x", "unknown key store.url; the nearest known one is store.uri"),
