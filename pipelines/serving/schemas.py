@@ -113,12 +113,8 @@ def _answers(good: dict[str, Any], what: str) -> dict[int | str, dict[str, Any]]
     }
 
 
-def _files(what: str, *kinds: str) -> dict[str, Any]:
-    return {"description": what, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
-
-
-def _events(what: str) -> dict[str, Any]:
-    return {"description": what, "content": {"text/event-stream": {"schema": _EVENT}}}
+def _files(what: str, *kinds: str, schema: dict[str, Any] = _TEXT) -> dict[str, Any]:
+    return {"description": what, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 _MEDIA = ("video/mp4", "image/webp", "image/jpeg")
@@ -133,7 +129,7 @@ ANSWERS: dict[str, dict[int | str, dict[str, Any]]] = {
     "deleted": _answers(_DELETED, "It is gone."),
     "models": _answers(_MODELS, "The model."),
     "content": {**_answers({}, ""), 200: _files("The file.", *_MEDIA), 206: _files("A range of it.", *_MEDIA)},
-    "events": {**_answers({}, ""), 200: _events("The Video at every change.")},
+    "events": {**_answers({}, ""), 200: _files("The Video at every change.", "text/event-stream", schema=_EVENT)},
     "live": {200: _json(_STATE, "It lives.")},
     "ready": {200: _json(_STATE, "A gang can be had."), 503: _json(_STATE, "No gang can be had yet.")},
     "metrics": {200: _files("Figures.", "text/plain")},
