@@ -156,6 +156,8 @@ def _text(fields: Fields, name: str, max_bytes: int) -> str | None:
         return None
     if not isinstance(value, str):
         raise RequestError(f"{name} is {_show(value)}; a text is wanted")
+    if "\0" in value:
+        raise RequestError(f"{name} has a NUL at character {value.index(chr(0)) + 1}; it is not text")
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:

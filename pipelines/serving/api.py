@@ -42,7 +42,14 @@ _SECURITY = {
 
 def make_api(desk_of: Callable[[], Desk]) -> FastAPI:
     """The app; `desk_of` gives the desk of the process that it runs in."""
-    api = FastAPI(title="pabcast", version="1", description="Videos from text.", docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="pabcast",
+        version="1",
+        description="Videos from text.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     _handle_problems(api)
     _add_videos(api, desk_of)
     _add_states(api, desk_of)
@@ -93,6 +100,7 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         """The key's videos, a page at a time."""
         return JSONResponse(await desk_of().page(owner, after, limit, order))
 
+    @api.head("/v1/videos/{video_id}", include_in_schema=False)
     @api.get("/v1/videos/{video_id}", responses=ANSWERS["video"])
     async def retrieve(video_id: str, owner: str = who) -> Response:
         """A video's state."""
@@ -104,6 +112,7 @@ def _add_videos(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         await desk_of().delete(owner, video_id)
         return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
 
+    @api.head("/v1/videos/{video_id}/content", include_in_schema=False)
     @api.get("/v1/videos/{video_id}/content", responses=ANSWERS["content"], response_class=StreamingResponse)
     async def content(
         video_id: str,
@@ -141,17 +150,21 @@ def _add_states(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
         model = {"id": desk_of().config.model.id, "object": "model", "created": 0, "owned_by": "pabcast"}
         return JSONResponse({"object": "list", "data": [model]})
 
+    @api.head("/healthz", include_in_schema=False)
     @api.get("/healthz", responses=ANSWERS["live"])
     async def healthz() -> Response:
         """Whether this process lives."""
         return JSONResponse({"status": "live"})
 
+    @api.head("/readyz", include_in_schema=False)
     @api.get("/readyz", responses=ANSWERS["ready"])
     async def readyz() -> Response:
-        """Whether a gang can be had."""
-        pool = (await desk_of().clerk.state())["pool"]
-        ready = pool is not None and pool["phase"] == "ready"
-        return JSONResponse({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+        """Whether a gang can be had, and new requests are taken."""
+        state = await desk_of().clerk.state()
+        pool = state["pool"]
+        ready = pool is not None and pool["phase"] == "ready" and not state["closing"]
+        status = "ready" if ready else "ending" if state["closing"] else "not ready"
+        return JSONResponse({"status": status}, status_code=200 if ready else 503)
 
     @api.get("/metrics", responses=ANSWERS["metrics"], response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -161,6 +174,7 @@ def _add_states(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
 
 def _add_page(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
     def add(path: str, media_type: str) -> None:
+        @api.head(path, include_in_schema=False)
         @api.get(path, include_in_schema=False)
         async def file() -> Response:
             return Response(read_file(path), media_type=media_type, headers={"cache-control": "no-cache"})

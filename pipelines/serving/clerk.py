@@ -26,8 +26,6 @@ from pipelines.width_policy import Kindred, WidthPolicy
 log = logging.getLogger("pabcast.clerk")
 
 CLEAN_EVERY_S = 300.0
-_LATEST_S = 60.0
-"""Within which one that is refused is asked to come again."""
 Refusal = Literal["queue_full", "key_full", "closing", "key_reused", "deleted"]
 
 
@@ -86,7 +84,7 @@ class Clerk:
         )
         refusal = None if again else self._refusal(job)
         if self._closing or refusal:
-            return Admission(refusal=refusal or "closing", retry_after_s=self._room_in_s())
+            return Admission(refusal=refusal or "closing", retry_after_s=self._room_in_s(job, refusal))
         entry = self._entry(job)
         self._queue.add(entry)  # before the next await: it counts from now on
         try:
@@ -139,6 +137,7 @@ class Clerk:
             "waiting": len(entries) - running,
             "running": running,
             "ended": dict(self._ended),
+            "closing": self._closing,
             "pool": None if pool is None else asdict(pool),
         }
 
@@ -177,15 +176,18 @@ class Clerk:
     def _start(self, entry: Entry) -> None:
         entry.task = asyncio.ensure_future(self._make(entry))
 
-    def _room_in_s(self) -> int:
+    def _room_in_s(self, job: VideoJob, refusal: Refusal | None) -> int:
         """When there may be room, by prediction: whoever is refused is given a later time than those before.
 
-        Else all of them would come again for the same place.
+        Else all of them would come again for the same place. By the end of all that is taken in there is room.
         """
-        entries, now = list(self._queue), time.monotonic()
-        first = now + min((entry.left_s for entry in entries), default=1.0)
-        each_s = sum(entry.seconds * entry.width for entry in entries) / max(1, len(entries))
-        self._next_room_s = min(max(first, self._next_room_s + each_s / self._config.cluster.workers), now + _LATEST_S)
+        now = time.monotonic()
+        ends_s = self._queue.ends_in_s(self._config.cluster.workers)
+        if refusal == "key_full":
+            return max(1, round(min(ends_s[entry.job.id] for entry in self._queue if entry.job.owner == job.owner)))
+        first_s, last_s = min(ends_s.values(), default=1.0), max(ends_s.values(), default=1.0)
+        each_s = last_s / max(1, len(ends_s))
+        self._next_room_s = min(max(now + first_s, self._next_room_s + each_s), now + last_s)
         return max(1, round(self._next_room_s - now))
 
     async def _recover(self) -> None:

@@ -79,11 +79,15 @@ class LimitsConfig:
     """How long a video is kept after it was asked for."""
     deadline_s: float | None = None
     """Within which a video is to be made after it was asked for; one that cannot be any more takes no gang."""
+    drain_s: float = 600.0
+    """How long what runs may take to end after SIGTERM; what has not ended by then is made by the next start."""
 
     def __post_init__(self) -> None:
         for name in ("queue", "per_key", "keep_s", "deadline_s"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"limits.{name} is {getattr(self, name):g}; it must be more than 0")
+        if self.drain_s < 0:
+            raise ConfigError(f"limits.drain_s is {self.drain_s:g}; it must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

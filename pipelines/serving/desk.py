@@ -75,13 +75,13 @@ class Desk:
     ) -> dict[str, Any]:
         """The same video with another prompt, as a new job."""
         job = await self.find(owner, job_id)
-        if set(fields) - {"prompt"} or not isinstance(fields.get("prompt"), str):
-            raise ApiProblem(
-                400, "a remix takes a prompt and nothing else, as text", code="invalid_value", param="prompt"
-            )
+        others = sorted(set(fields) - {"prompt"})
+        if others:
+            text = f"a remix takes a prompt and nothing else; leave out {others[0][:64]}"
+            raise ApiProblem(400, text, code="unsupported_parameter", param=others[0][:64])
         request = job.request
         fields = {
-            "prompt": fields["prompt"],
+            "prompt": fields.get("prompt"),
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "fps": request.fps,
@@ -114,7 +114,7 @@ class Desk:
             ids.reverse()
         if after is not None:
             if not is_id(after):
-                raise not_found(after)
+                raise not_found(after, param="after")
             # Ids sort by time, so one that is deleted still is a place to go on from.
             ids = [name for name in ids if (name < after if order == "desc" else name > after)]
         found = await asyncio.gather(*(asyncio.to_thread(self.jobs.readable, owner, name) for name in ids[:limit]))

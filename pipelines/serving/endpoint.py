@@ -21,8 +21,6 @@ from pipelines.serving.lease import StoreLease
 from pipelines.store import open_store, probe
 
 APPLICATION = "pabcast"
-DRAIN_S = 600.0
-"""How long what runs may take to end after the signal."""
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -50,18 +48,18 @@ def run_endpoint(config: ServeConfig, say: Say) -> None:
         try:
             _start(config, holder)
             with Interrupts(stopping.set):
-                _serve(config.http, stopping, say)
+                _serve(config, stopping, say)
         except KeyboardInterrupt:
             if config.cluster.address is not None:  # a local Ray dies with this process
                 serve.shutdown()  # type: ignore[no-untyped-call]
             raise
 
 
-def _serve(http: HttpConfig, stopping: threading.Event, say: Say) -> None:
-    say(f"http://{http.host}:{http.port}/v1/videos; Ctrl-C ends it")
+def _serve(config: ServeConfig, stopping: threading.Event, say: Say) -> None:
+    say(f"http://{config.http.host}:{config.http.port}/v1/videos; Ctrl-C ends it")
     while not stopping.wait(0.5):
         pass
-    _drain(say)
+    _drain(config.limits.drain_s, say)
     serve.shutdown()  # type: ignore[no-untyped-call]
 
 
@@ -76,11 +74,14 @@ def _start(config: ServeConfig, holder: str) -> None:
         raise ClusterError(f"the endpoint could not be started: {reason}") from error
 
 
-def _drain(say: Say) -> None:
+def _drain(patience_s: float, say: Say) -> None:
     """Take nothing in any more and let what runs end."""
-    say("ending: what runs is made, what waits is kept for the next start; a second signal ends at once")
+    say(
+        f"ending: what runs has {patience_s:g} s (limits.drain_s) to be made, what waits is kept for the next start; "
+        "a second signal ends at once"
+    )
     clerk = serve.get_deployment_handle(CLERK, app_name=APPLICATION)
-    left = clerk.close.remote(DRAIN_S).result(timeout_s=DRAIN_S + 30)
+    left = clerk.close.remote(patience_s).result(timeout_s=patience_s + 30)
     say(f"{left} videos are left for the next start" if left else "nothing is left to make")
 
 

@@ -51,7 +51,7 @@ def bad_request(error: RequestError) -> ApiProblem:
     return ApiProblem(400, text, code="invalid_value", param=_PARAMS.get(first))
 
 
-def not_found(job_id: str) -> ApiProblem:
+def not_found(job_id: str, param: str = "video_id") -> ApiProblem:
     """No such video, or one of another key: nobody learns which."""
     shown = job_id if len(job_id) <= 64 else f"{job_id[:61]}..."
-    return ApiProblem(404, f"there is no video {shown!r}", code="not_found", param="video_id")
+    return ApiProblem(404, f"there is no video {shown!r}", code="not_found", param=param)

@@ -85,20 +85,23 @@ class OpenQueue:
         entry = self._entries.get(job_id)
         if entry is None:
             return None
-        before, ahead_s = 0, 0.0
-        for other in self._entries.values():
-            if other is entry:
-                break
-            before += other.step is None
-            ahead_s += other.left_s * other.width / workers
+        waiting = [other.job.id for other in self._entries.values() if other.step is None]
         waits = entry.step is None
         return Look(
             status="queued" if waits else "in_progress",
             step=entry.step or 0,
             steps=entry.steps,
-            queue_position=before if waits else None,
-            eta_s=entry.left_s + (ahead_s if waits else 0.0),
+            queue_position=waiting.index(job_id) if waits else None,
+            eta_s=self.ends_in_s(workers)[job_id],
             gang=entry.width,
             reason=entry.reason,
             preview=entry.preview,
         )
+
+    def ends_in_s(self, workers: int) -> dict[str, float]:
+        """Predicted seconds until each open job is made, by id, on a pool of so many workers."""
+        ends_s, ahead_s = {}, 0.0
+        for entry in self._entries.values():
+            ends_s[entry.job.id] = entry.left_s + (ahead_s if entry.step is None else 0.0)
+            ahead_s += entry.left_s * entry.width / workers
+        return ends_s

@@ -34,6 +34,7 @@ class Endpoint:
         self._log = folder / "serve.log"
         self._arguments = [f"http.port={self.port}", f"store.uri={self.store}", *overrides]
         self._process: subprocess.Popen[bytes] | None = None
+        self._told = False
 
     @property
     def url(self) -> str:
@@ -46,6 +47,7 @@ class Endpoint:
     def start(self) -> None:
         """Returns once a gang can be had."""
         command = [sys.executable, "-m", "pipelines.cli", "serve", str(ROOT / "configs/serve.yaml"), *self._arguments]
+        self._told = False
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self._environment, cwd=self._log.parent, stdout=log, stderr=log
@@ -99,10 +101,17 @@ class Endpoint:
                 process.kill()
         _wait_for(left, GONE_S)
 
-    def stop(self) -> int:
-        """By SIGTERM; returns its exit status."""
+    def tell_to_stop(self) -> None:
+        """By SIGTERM, the first of which lets what runs end."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+        self._told = True
+
+    def stop(self) -> int:
+        """By SIGTERM, unless it has been told; returns its exit status."""
+        assert self._process is not None
+        if not self._told:
+            self.tell_to_stop()
         try:
             status = self._process.wait(GONE_S)
         finally:

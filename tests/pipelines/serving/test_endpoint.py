@@ -74,6 +74,10 @@ def test_a_range_of_the_content_can_be_had(ann: openai.OpenAI, endpoint: Endpoin
     whole = endpoint.get(path, KEYS["ann"])[1]
     assert endpoint.get(path, KEYS["ann"], Range="bytes=4-7") == (206, whole[4:8])
     assert endpoint.get(path, KEYS["ann"], Range=f"bytes={len(whole)}-")[0] == 416
+    asked = urllib.request.Request(endpoint.url + path, method="HEAD")
+    asked.add_header("Authorization", f"Bearer {KEYS['ann']}")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert (answer.headers["content-length"], answer.read()) == (str(len(whole)), b"")
 
 
 def test_a_remix_is_the_same_video_with_another_prompt(ann: openai.OpenAI) -> None:
@@ -84,6 +88,20 @@ def test_a_remix_is_the_same_video_with_another_prompt(ann: openai.OpenAI) -> No
     assert again.prompt != first.prompt
     assert again.to_dict()["seed"] == QUICK["seed"]
     assert wait_for(ann, again.id, "completed").error is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "says"),
+    [({"size": "64x64"}, "size", "leave out size"), ({}, "prompt", "is empty"), ({"prompt": 7}, "prompt", "is 7")],
+)
+def test_a_remix_takes_a_prompt_and_nothing_else(
+    ann: openai.OpenAI, endpoint: Endpoint, fields: dict[str, object], param: str, says: str
+) -> None:
+    first = ann.videos.create(prompt=PROMPT, extra_body=QUICK)
+    header = {"authorization": f"Bearer {KEYS['ann']}", "content_type": "application/json"}
+    status, said, _ = endpoint.post(f"/v1/videos/{first.id}/remix", json.dumps(fields).encode(), **header)
+    assert (status, said["error"]["param"]) == (400, param)  # type: ignore[index]
+    assert says in said["error"]["message"]  # type: ignore[index]
 
 
 def test_a_list_goes_over_pages_newest_first(ann: openai.OpenAI) -> None:
@@ -173,7 +191,7 @@ def test_nobody_else_sees_it(ann: openai.OpenAI, endpoint: Endpoint) -> None:
     [
         ({"size": "65x64"}, "invalid_value", "size", "width 65 is not divisible by 16; the nearest below is 64"),
         ({"size": "15360x8640"}, "invalid_value", "size", "is outside 64 to 512"),
-        ({"size": "big"}, "invalid_value", "size", "as 1280x720"),
+        ({"size": "big"}, "invalid_value", "size", "as 64x64"),
         ({"model": "sora-2"}, "model_not_found", "model", "this endpoint has demo"),
         ({"prompt": "  "}, "invalid_value", "prompt", "the prompt is empty"),
         ({"prompt": "x" * 5000}, "invalid_value", "prompt", "5,000 bytes; at most"),
@@ -185,7 +203,7 @@ def test_nobody_else_sees_it(ann: openai.OpenAI, endpoint: Endpoint) -> None:
         ),
         ({"extra_body": {"num_inference_steps": "many"}}, "invalid_value", "num_inference_steps", "'many'"),
         ({"extra_body": {"pab": "spatial=0"}}, "invalid_value", "pab", "a range is 1"),
-        ({"extra_body": {"pab": "/etc/passwd.yaml"}}, "invalid_value", "pab", "no preset's name"),
+        ({"extra_body": {"pab": "/etc/passwd.yaml"}}, "invalid_value", "pab", "one of off, "),
         ({"extra_body": {"stepps": 3}}, "unknown_parameter", "stepps", "unknown parameter"),
         ({"extra_body": {"input_reference": "http://10.0.0.1/x"}}, "unsupported_parameter", "input_reference", "text"),
     ],
@@ -236,12 +254,21 @@ def test_a_body_that_is_packed_is_refused(ann: openai.OpenAI, endpoint: Endpoint
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/v1/videos", "GET, POST"), ("/v1/videos/video_0", "DELETE, GET"), ("/v1/videos/video_0/remix", "POST")],
+    [("/v1/videos", "GET, POST"), ("/v1/videos/video_0", "DELETE, GET, HEAD"), ("/v1/videos/video_0/remix", "POST")],
 )
 def test_another_method_is_told_those_that_there_are(endpoint: Endpoint, path: str, allowed: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(urllib.request.Request(endpoint.url + path, method="PATCH"), timeout=10)
     assert (caught.value.code, caught.value.headers["allow"]) == (405, allowed)
+
+
+def test_a_place_to_go_on_from_that_is_none_is_told(endpoint: Endpoint) -> None:
+    status, body = endpoint.get("/v1/videos?after=nope", KEYS["ann"])
+    assert (status, json.loads(body)["error"]["param"]) == (404, "after")
+
+
+def test_no_path_is_led_to_another(endpoint: Endpoint) -> None:
+    assert endpoint.get("/v1/videos/", KEYS["ann"])[0] == 404
 
 
 @pytest.mark.parametrize("name", ["..%2f..%2fjobs", "video_0", "x" * 3000, "%00", "video_" + "0" * 44])

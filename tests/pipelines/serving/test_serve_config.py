@@ -1,5 +1,7 @@
 """An endpoint's config: what loads, and the sentence for what does not."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,11 @@ def test_the_shipped_file_says_every_key_of_its_own_sections() -> None:
         names = type(getattr(load(), section)).__dataclass_fields__
         said = text.partition(f"\n{section}:\n")[2].partition("\n\n")[0]
         assert [line.strip().partition(":")[0] for line in said.splitlines()] == list(names), section
+
+
+def test_an_override_without_a_config_is_one_of_the_shipped_config() -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "serve", "http.prot=8201"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "http.prot" in result.stderr
+    assert "http.port" in result.stderr

@@ -83,6 +83,13 @@ def test_a_waiting_job_waits_for_what_is_ahead_of_it_shared_among_the_workers(wo
     assert look(queue_of(running, ahead, one, behind), one, workers).eta_s == pytest.approx(eta)
 
 
+def test_all_ends_are_predicted_in_their_order() -> None:
+    running, ahead, behind = entry(0, seconds=8), entry(1, seconds=8, width=2), entry(2, seconds=6)
+    running.step = 2
+    ends_s = queue_of(running, ahead, behind).ends_in_s(2)
+    assert ends_s == pytest.approx({running.job.id: 4, ahead.job.id: 2 + 8, behind.job.id: 2 + 8 + 6})
+
+
 def test_a_running_job_does_not_wait_for_others() -> None:
     ahead, one = entry(0, seconds=100), entry(1, seconds=8)
     one.step = 1
