@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray.data
 
-from cluster.placement import accelerators
+from cluster.placement import accelerators, beside_us
 from pipelines.checker import Checker
 from pipelines.commits import Commits
 from pipelines.config import JobConfig
@@ -65,7 +65,12 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     )
     source = PromptSource(job.input.store, job.input.files, job.input.format, ReadGate(desk.actor))
     readers = min(READERS, len(job.input.files))
-    rows = ray.data.read_datasource(source, num_cpus=NO_CPUS, concurrency=readers)
+    # Workers' nodes come and go, and none is given back while a process of Ray Data is there.
+    here = beside_us()
+    rows = ray.data.read_datasource(
+        source, num_cpus=NO_CPUS, concurrency=readers, ray_remote_args={"scheduling_strategy": here}
+    )
+    rows.context.scheduling_strategy = here
     rows.context.target_max_block_size = BLOCK_BYTES
     wanted = rows.map_batches(
         check,

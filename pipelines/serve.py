@@ -24,6 +24,8 @@ from pipelines.serving.queue import Look
 CLERK, INGRESS = "clerk", "ingress"
 _CALLS = 10_000
 """Requests that one process holds at once; what is too much is refused by the clerk."""
+_ON_THE_HEAD = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+"""Nodes of workers come and go; a clerk that moves has what runs made anew."""
 _MORE_AFTER_S = 5.0
 _FEWER_AFTER_S = 60.0
 
@@ -80,14 +82,14 @@ def build(config: ServeConfig, holder: str) -> Application:
         name=CLERK,
         num_replicas=1,
         max_ongoing_requests=_CALLS,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=_ON_THE_HEAD,
         health_check_period_s=2.0,
         graceful_shutdown_timeout_s=10.0,
     )(Clerk)
     ingress = serve.deployment(
         name=INGRESS,
         max_ongoing_requests=_CALLS,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=_ON_THE_HEAD,
         health_check_period_s=2.0,
         **_replicas(config.http),
     )(serve.ingress()(Ingress))
