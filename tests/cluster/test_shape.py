@@ -11,7 +11,8 @@ from cluster.shape import Shape
         (128, 128, "128p"),
         (480, 848, "480p"),
         (512, 512, "512p"),
-        (1088, 1920, "1440p"),
+        (1088, 1920, "1088p"),
+        (1089, 1920, "1440p"),
     ],
 )
 def test_a_resolution_is_the_first_that_the_short_side_does_not_pass(height: int, width: int, resolution: str) -> None:
