@@ -204,13 +204,14 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("prometheus", help="its address, as http://127.0.0.1:9090")
-    parser.add_argument("--minutes", type=float, default=60.0, help="how far back from now")
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long before its end")
+    parser.add_argument("--until", type=datetime.fromisoformat, help="its end, as 2030-01-31T12:00; else now")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the dashboard")
     parser.add_argument("--out", type=Path, default=Path("dashboard.png"))
     given = parser.parse_args()
     dashboard = json.loads(DASHBOARD.read_text())
     variables = variables_of(dashboard, **dict(pair.split("=", 1) for pair in given.set))
-    end = time.time()
+    end = given.until.timestamp() if given.until else time.time()
     span = (end - 60 * given.minutes, end)
     prometheus = Prometheus(given.prometheus)
     shown = {panel["id"]: series_of(prometheus, panel, variables, span) for panel in panels_of(dashboard)}
