@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -23,15 +24,19 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.gridspec import GridSpec
-from matplotlib.ticker import FuncFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from PIL import Image
 
 DASHBOARD = Path(__file__).with_name("dashboard.json")
 POINTS = 240
 """Of a line at most."""
-CELL_INCHES = (0.72, 0.34)
-"""Of the dashboard's grid of 24 columns."""
-INK, FAINT = "#24292f", "#d0d7de"
+CELL_INCHES, GAP = (0.5, 0.29), 0.03
+"""Of the dashboard's grid of 24 columns, and what is left free around a panel."""
+DPI, COLOURS = 100, 64
+LEFT = 0.7
+"""Inches left of a panel's lines, for their axis."""
+INK, FAINT, GROUND = "#24292f", "#d0d7de", "#f3f5f7"
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 Panel = dict[str, Any]
@@ -118,74 +123,97 @@ def spell(value: float, unit: str, decimals: int | None = None) -> str:
     if unit in ("decbytes", "Bps"):
         size, prefix = next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1.0, ""))
         return f"{value / size:.3g} {prefix}{suffix}"
-    return f"{value:.3g}{suffix}" if decimals is None else f"{value:.{decimals}f}{suffix}"
+    return f"{value:.4g}{suffix}" if decimals is None else f"{value:.{decimals}f}{suffix}"
 
 
-def draw(dashboard: Mapping[str, Any], shown: Mapping[int, list[Series]], out: Path) -> None:
+def draw(dashboard: Mapping[str, Any], shown: Mapping[int, list[Series]], span: tuple[float, float], out: Path) -> None:
     """Draw every panel with its series, by its id, where the dashboard has it."""
-    plt.rcParams.update({"font.size": 7, "axes.edgecolor": FAINT, "text.color": INK, "xtick.color": INK})
+    plt.rcParams.update({"font.size": 8, "axes.edgecolor": FAINT, "text.color": INK, "xtick.color": INK})
     places = [panel["gridPos"] for panel in dashboard["panels"]]
-    rows = max(place["y"] + place["h"] for place in places)
-    figure = plt.figure(figsize=(24 * CELL_INCHES[0], rows * CELL_INCHES[1]), facecolor="white")
-    grid = GridSpec(rows, 24, figure=figure, left=0.0, right=1.0, top=1.0, bottom=0.0, wspace=0, hspace=0)
-    for panel in dashboard["panels"]:
-        place = panel["gridPos"]
-        cell = grid[place["y"] : place["y"] + place["h"], place["x"] : place["x"] + place["w"]].get_position(figure)
-        width, height = 24 * CELL_INCHES[0], rows * CELL_INCHES[1]
+    width, height = 24 * CELL_INCHES[0], max(place["y"] + place["h"] for place in places) * CELL_INCHES[1]
+    figure = plt.figure(figsize=(width, height), facecolor=GROUND)
+    for panel, place in zip(dashboard["panels"], places, strict=True):
+        left, w = place["x"] * CELL_INCHES[0], place["w"] * CELL_INCHES[0]
+        bottom, h = height - (place["y"] + place["h"]) * CELL_INCHES[1], place["h"] * CELL_INCHES[1]
+
+        def axes(x: float, y: float, wide: float, high: float) -> Axes:
+            return figure.add_axes((x / width, y / height, wide / width, high / height))
+
         if panel["type"] == "row":
             figure.text(
-                cell.x0 + 0.08 / width, (cell.y0 + cell.y1) / 2, panel["title"], weight="bold", size=9, va="center"
+                (left + 0.1) / width, (bottom + h / 2) / height, panel["title"], weight="bold", size=9, va="center"
             )
             continue
-        inner = (cell.x0 + 0.45 / width, cell.y0 + 0.55 / height, cell.width - 0.6 / width, cell.height - 0.85 / height)
+        frame = axes(left + GAP, bottom + GAP, w - 2 * GAP, h - 2 * GAP)
+        frame.set(xticks=[], yticks=[], facecolor="white")
         if panel["type"] == "stat":
-            _draw_stat(figure.add_axes((cell.x0, cell.y0, cell.width, cell.height)), panel, shown[panel["id"]])
+            _draw_stat(frame, panel, shown[panel["id"]])
         else:
-            _draw_lines(figure.add_axes(inner), panel, shown[panel["id"]])
-    figure.savefig(out, dpi=80, pil_kwargs={"optimize": True})
+            inside = axes(left + LEFT, bottom + 0.62, w - LEFT - 0.2, h - 1.0)
+            _draw_lines(inside, panel, shown[panel["id"]])
+            inside.set_xlim(*_dates(list(span)))
+    _save(figure, out)
+
+
+def _save(figure: Figure, out: Path) -> None:
+    """As a PNG of few colours, which is a third of the size."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=DPI)
     plt.close(figure)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(out, format="PNG", optimize=True)
 
 
 def _draw_stat(axes: Axes, panel: Panel, series: list[Series]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     value = series[0].values[-1] if series else math.nan
     steps = defaults["thresholds"]["steps"]
-    colour = [step["color"] for step in steps if step["value"] is None or value >= step["value"]] or [steps[0]["color"]]
-    axes.axis("off")
-    axes.text(0.5, 0.82, panel["title"], ha="center", va="center", size=8, transform=axes.transAxes)
+    reached = [step["color"] for step in steps if step["value"] is None or value >= step["value"]]
+    axes.text(0.5, 0.8, panel["title"], ha="center", va="center", transform=axes.transAxes)
     text = spell(value, defaults["unit"], defaults.get("decimals"))
-    axes.text(0.5, 0.4, text, ha="center", va="center", size=20, color=f"tab:{colour[-1]}", transform=axes.transAxes)
+    axes.text(0.5, 0.38, text, ha="center", va="center", size=19, color=f"tab:{reached[-1]}", transform=axes.transAxes)
 
 
 def _draw_lines(axes: Axes, panel: Panel, series: list[Series]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     custom = defaults["custom"]
-    stacked = custom["stacking"]["mode"] == "normal"
-    axes.set_title(panel["title"], size=8, loc="left", pad=4)
-    axes.grid(color=FAINT, linewidth=0.4)
-    for spine in ("top", "right"):
-        axes.spines[spine].set_visible(False)
-    colours = mpl.colormaps["tab10"].colors + mpl.colormaps["Set2"].colors
-    if stacked and series:
+    colours = mpl.colormaps["tab10"].colors
+    axes.set_prop_cycle(color=colours)
+    if custom["stacking"]["mode"] == "normal" and series:
         times, layers = _aligned(series)
-        kinds = {"step": "mid"} if custom["drawStyle"] == "bars" else {}
         below = [0.0] * len(times)
-        for colour, line, layer in zip(colours, series, layers, strict=False):
+        for line, layer in zip(series, layers, strict=True):
             above = [low + value for low, value in zip(below, layer, strict=True)]
-            axes.fill_between(_dates(times), below, above, color=colour, alpha=0.55, label=line.legend, lw=0.6, **kinds)
+            axes.fill_between(_dates(times), below, above, alpha=0.6, label=line.legend, lw=0.5, step="post")
             below = above
     else:
-        for colour, line in zip(colours, series, strict=False):
-            axes.plot(_dates(line.times), line.values, color=colour, lw=1.1, label=line.legend)
+        for line in series:
+            axes.plot(_dates(line.times), line.values, lw=1.2, label=line.legend)
+    inches = axes.get_window_extent().width / DPI
+    edge = (0.12 - LEFT) / inches
+    axes.set_title(panel["title"], size=8, loc="left", x=edge)
+    axes.grid(color=FAINT, linewidth=0.4)
+    axes.spines[["top", "right"]].set_visible(False)
+    if not any(value for line in series for value in line.values):
+        axes.set_ylim(top=1.0)
     axes.set_ylim(bottom=defaults.get("min"), top=defaults.get("max"))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spell(value, defaults["unit"])))
-    locator = AutoDateLocator(maxticks=6)
+    locator = AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    axes.tick_params(length=2, pad=2, labelsize=6)
+    axes.tick_params(length=2, pad=2, labelsize=7)
     if series:
+        columns = max(1, int(inches / 1.1))
         axes.legend(
-            loc="upper left", bbox_to_anchor=(-0.02, -0.1), ncols=5, frameon=False, fontsize=5.5, handlelength=1
+            loc="upper left",
+            bbox_to_anchor=(edge, -0.14),
+            ncols=columns,
+            frameon=False,
+            fontsize=6.5,
+            handlelength=1,
+            columnspacing=1,
+            borderpad=0,
+            labelspacing=0.2,
         )
 
 
@@ -215,8 +243,7 @@ def main() -> None:
     span = (end - 60 * given.minutes, end)
     prometheus = Prometheus(given.prometheus)
     shown = {panel["id"]: series_of(prometheus, panel, variables, span) for panel in panels_of(dashboard)}
-    mpl.use("Agg")
-    draw(dashboard, shown, given.out)
+    draw(dashboard, shown, span, given.out)
     print(given.out)
 
 
