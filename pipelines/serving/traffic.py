@@ -35,14 +35,14 @@ class Traffic:
     def answered(self, request: Request, status: int) -> None:
         """Add a request that was answered so; those for pages and health are not counted."""
         if request.url.path.startswith("/v1/"):
-            self._requests.inc(1.0, REQUESTS.tags((_route(request, status), str(status))))
+            self._requests.inc(1.0, REQUESTS.tags((route_of(request, status), str(status))))
 
     def store_failed(self) -> None:
         """Add a request that the store let down."""
         self._store_errors.inc()
 
 
-def _route(request: Request, status: int) -> str:
+def route_of(request: Request, status: int) -> str:
     """Method and path as the API declares them, of which there are few; what a client makes up is none."""
     path = getattr(request.scope.get("route"), "path", None)
     return "none" if path is None or status == 405 else f"{request.method} {path}"
