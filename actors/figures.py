@@ -14,5 +14,9 @@ class Figures:
     """Handed to the collectives, its own part included, and to single ranks."""
     cache_peak_bytes: int = 0
     """Of the broadcast cache."""
+    bytes_saved: int = 0
+    """That the steps which broadcast would have handed over, had they computed."""
     computed: Mapping[str, int] = field(default_factory=dict)
-    """Steps that compute each kind."""
+    """Steps that compute each kind of what the model has."""
+    broadcast: Mapping[str, int] = field(default_factory=dict)
+    """Steps that broadcast it."""

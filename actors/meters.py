@@ -8,43 +8,16 @@ of 10 s (RAY_metrics_report_interval_ms).
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from ray.util import metrics as ray_metrics
 
 from actors.figures import Figures
 from actors.job import Cause
+from actors.metric import LabelValues, Metric, five_a_decade, show_zero
 from actors.status import PoolStatus
-
-LabelValues = tuple[str, ...]
-
-_SUFFIXES = {"gauge": ("",), "counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One metric: what it is called, what it says, and by what it is told apart."""
-
-    name: str
-    """As Ray is told it."""
-    type: Literal["gauge", "counter", "histogram"]
-    description: str
-    labels: tuple[str, ...] = ()
-    known: tuple[LabelValues, ...] = ()
-    """A counter's label values that are exported before they first occur, so that PromQL sees the first increase."""
-    buckets: tuple[float, ...] = ()
-    """A histogram's upper bounds."""
-
-    @property
-    def exported(self) -> tuple[str, ...]:
-        """The names that a scrape shows."""
-        return tuple(f"ray_{self.name}{suffix}" for suffix in _SUFFIXES[self.type])
-
-
-def _five_a_decade(exponent: int, decades: int) -> tuple[float, ...]:
-    return tuple(float(f"{10 ** (exponent + fifth / 5):.1e}") for fifth in range(5 * decades + 1))
-
+from cluster.pab import KINDS
+from cluster.plan import Priority
 
 QUEUED = Metric(
     name="pabcast_queued_requests",
@@ -126,38 +99,65 @@ GPU_SECONDS = Metric(
     description="Seconds that workers have held their bundles, summed over the workers: what a budget counts.",
     known=((),),
 )
+BUDGET = Metric(
+    name="pabcast_budget_gpu_seconds",
+    type="gauge",
+    description="The budget that pabcast_gpu_seconds is spent of; not there where there is no limit.",
+)
 SENT_BYTES = Metric(
     name="pabcast_sent_bytes",
     type="counter",
     description="Bytes that rank 0 of a gang handed to its collectives, by width (workers).",
     labels=("width",),
 )
+SAVED_BYTES = Metric(
+    name="pabcast_saved_bytes",
+    type="counter",
+    description="Bytes that rank 0 did not hand to collectives as its steps broadcast, by width (workers).",
+    labels=("width",),
+)
 COMPUTED_STEPS = Metric(
     name="pabcast_computed_steps",
     type="counter",
-    description="Denoising steps that computed a kind of attention instead of broadcasting it, by kind.",
+    description="Denoising steps of finished videos that computed a kind of attention, by kind.",
     labels=("kind",),
+    known=tuple((kind,) for kind in KINDS),
+)
+BROADCAST_STEPS = Metric(
+    name="pabcast_broadcast_steps",
+    type="counter",
+    description="Denoising steps of finished videos that broadcast a kind of attention instead, by kind.",
+    labels=("kind",),
+    known=tuple((kind,) for kind in KINDS),
 )
 VIDEO_SECONDS = Metric(
     name="pabcast_video_seconds",
     type="histogram",
-    description="Seconds of a video on the gang that finished it, by width (workers) and priority (online, offline).",
-    labels=("width", "priority"),
-    buckets=_five_a_decade(-1, 5),
+    description="Seconds of a video on the gang that finished it, by resolution (its short side is at most so many "
+    "pixels), width (workers) and priority (online, offline).",
+    labels=("resolution", "width", "priority"),
+    buckets=five_a_decade(-1, 5),
+)
+WAIT_SECONDS = Metric(
+    name="pabcast_wait_seconds",
+    type="histogram",
+    description="Seconds that a finished video had waited for its first gang, by priority (online, offline).",
+    labels=("priority",),
+    buckets=five_a_decade(-2, 6),
 )
 STEP_SECONDS = Metric(
     name="pabcast_step_seconds",
     type="histogram",
     description="Seconds of a denoising step, the mean of a video's, by width (workers).",
     labels=("width",),
-    buckets=_five_a_decade(-3, 5),
+    buckets=five_a_decade(-3, 5),
 )
 CACHE_PEAK_BYTES = Metric(
     name="pabcast_cache_peak_bytes",
     type="histogram",
     description="Most bytes that a video's broadcast cache held on rank 0, by width (workers).",
     labels=("width",),
-    buckets=_five_a_decade(6, 5),
+    buckets=five_a_decade(6, 5),
 )
 
 METRICS: tuple[Metric, ...] = (
@@ -174,9 +174,13 @@ METRICS: tuple[Metric, ...] = (
     SNAPSHOTS,
     BUSY_SECONDS,
     GPU_SECONDS,
+    BUDGET,
     SENT_BYTES,
+    SAVED_BYTES,
     COMPUTED_STEPS,
+    BROADCAST_STEPS,
     VIDEO_SECONDS,
+    WAIT_SECONDS,
     STEP_SECONDS,
     CACHE_PEAK_BYTES,
 )
@@ -198,7 +202,8 @@ def levels(status: PoolStatus) -> Readings:
         counted[WORKERS, (member.state,)] += 1
     for domain in status.domains:
         counted[DOMAINS, (domain.phase, domain.market)] += 1
-    return counted
+    budget = status.budget_gpu_seconds
+    return counted if budget is None else {**counted, (BUDGET, ()): budget}
 
 
 def totals(status: PoolStatus) -> Readings:
@@ -222,13 +227,10 @@ class Meters:
     """Tells Ray what a pool does; lives in the pool's process, once."""
 
     def __init__(self) -> None:
-        self._rays = {metric: _at_ray(metric) for metric in METRICS}
+        self._rays = {metric: metric.at_ray() for metric in METRICS}
         self._shown: set[tuple[Metric, LabelValues]] = set()
         self._told: dict[tuple[Metric, LabelValues], float] = {}
-        for metric in METRICS:
-            for values in metric.known:
-                # `inc` refuses a zero.
-                self._rays[metric]._record(0.0, _tags(metric, values))
+        self._widths: set[int] = set()
 
     def show(self, status: PoolStatus) -> None:
         """Set the gauges to `status` and move the counters on to it; call it every few seconds."""
@@ -236,35 +238,38 @@ class Meters:
         self._shown |= now.keys()
         for metric, values in self._shown:
             gauge = cast(ray_metrics.Gauge, self._rays[metric])
-            gauge.set(now.get((metric, values), 0), _tags(metric, values))
+            gauge.set(now.get((metric, values), 0), metric.tags(values))
         for key, total in totals(status).items():
             told = self._told.get(key, 0.0)
             self._count(*key, total - told)
             self._told[key] = max(told, total)
+        self._begin({width for width, _ in status.gangs})
 
-    def video(self, figures: Figures, *, width: int, priority: str, seconds: float) -> None:
+    def video(
+        self, figures: Figures, *, width: int, priority: Priority, resolution: str, seconds: float, waited_s: float
+    ) -> None:
         """Add a finished video that was `seconds` on its last gang, one of `width` workers."""
-        self._observe(VIDEO_SECONDS, (str(width), priority), seconds)
+        self._observe(VIDEO_SECONDS, (resolution, str(width), priority), seconds)
+        self._observe(WAIT_SECONDS, (priority,), waited_s)
         self._observe(STEP_SECONDS, (str(width),), figures.step_seconds)
         self._observe(CACHE_PEAK_BYTES, (str(width),), figures.cache_peak_bytes)
         self._count(SENT_BYTES, (str(width),), figures.bytes_sent)
+        self._count(SAVED_BYTES, (str(width),), figures.bytes_saved)
         for kind, steps in figures.computed.items():
             self._count(COMPUTED_STEPS, (kind,), steps)
+        for kind, steps in figures.broadcast.items():
+            self._count(BROADCAST_STEPS, (kind,), steps)
+
+    def _begin(self, widths: set[int]) -> None:
+        """Export what is counted by width from a width's first gang on, before its first video has ended."""
+        for width in widths - self._widths:
+            for metric in (SENT_BYTES, SAVED_BYTES):
+                show_zero(self._rays[metric], metric.tags((str(width),)))
+        self._widths |= widths
 
     def _count(self, metric: Metric, values: LabelValues, more: float) -> None:
         if more > 0:
-            cast(ray_metrics.Counter, self._rays[metric]).inc(more, _tags(metric, values))
+            cast(ray_metrics.Counter, self._rays[metric]).inc(more, metric.tags(values))
 
     def _observe(self, metric: Metric, values: LabelValues, value: float) -> None:
-        cast(ray_metrics.Histogram, self._rays[metric]).observe(value, _tags(metric, values))
-
-
-def _at_ray(metric: Metric) -> ray_metrics.Metric:
-    if metric.type == "histogram":
-        return ray_metrics.Histogram(metric.name, metric.description, list(metric.buckets), metric.labels)
-    kind = ray_metrics.Gauge if metric.type == "gauge" else ray_metrics.Counter
-    return kind(metric.name, metric.description, metric.labels)
-
-
-def _tags(metric: Metric, values: LabelValues) -> dict[str, str]:
-    return dict(zip(metric.labels, values, strict=True))
+        cast(ray_metrics.Histogram, self._rays[metric]).observe(value, metric.tags(values))

@@ -42,6 +42,8 @@ class Order:
     """For messages: the shape of the video and the start of its prompt."""
     payload: bytes
     """The pickled `VideoRequest` and `RunOptions`."""
+    resolution: str
+    """The class of the video's shape."""
     priority: Priority = "offline"
     attempts: int = 1
     """How often it may lose a rank without getting further."""
@@ -63,6 +65,7 @@ class Order:
             steps=request.steps,
             title=f"{request.shape} “{request.prompt[:40]}”",
             payload=pickle.dumps((request, options)),
+            resolution=request.shape.resolution,
         )
 
     def unpack(self) -> tuple["VideoRequest", "RunOptions"]:

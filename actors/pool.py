@@ -179,7 +179,15 @@ class Pool:
                 await self._dispatcher.check_idle()
 
     def _made(self, job: Job, gang: Gang, outcome: Outcome, seconds: float) -> None:
-        self._meters.video(outcome.figures, width=gang.width, priority=job.order.priority, seconds=seconds)
+        order = job.order
+        self._meters.video(
+            outcome.figures,
+            width=gang.width,
+            priority=order.priority,
+            resolution=order.resolution,
+            seconds=seconds,
+            waited_s=job.waited_s or 0.0,
+        )
 
     def _is_here(self, owner: str) -> bool:
         return self._attendance.is_here(owner) or self._is_young()

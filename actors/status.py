@@ -80,6 +80,8 @@ class PoolStatus:
     """Seconds of all ready workers together between the first lease and the last release."""
     gpu_seconds: float
     """Seconds that workers have held their bundles, summed: what the budget counts."""
+    budget_gpu_seconds: float | None
+    """After so many nothing more starts; None: no limit."""
     members: tuple[MemberStatus, ...]
 
     @property

@@ -44,6 +44,7 @@ def take_status(spec: PoolSpec, dispatcher: Dispatcher, phase: str) -> PoolStatu
         gang_busy_seconds=clock.busy_seconds(now),
         gang_seconds=clock.span_seconds(now),
         gpu_seconds=domains.worker_seconds(now),
+        budget_gpu_seconds=None if spec.scale.budget_gpu_hours is None else spec.scale.budget_gpu_hours * 3600,
         members=tuple(
             _member_status(domain.members[bundle], states) for domain in domains for bundle in sorted(domain.members)
         ),

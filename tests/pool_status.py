@@ -25,5 +25,6 @@ QUIET = PoolStatus(
     gang_busy_seconds=0.0,
     gang_seconds=0.0,
     gpu_seconds=0.0,
+    budget_gpu_seconds=None,
     members=(),
 )

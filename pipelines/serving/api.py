@@ -23,6 +23,7 @@ from pipelines.serving.page_files import FILES as PAGE_FILES
 from pipelines.serving.page_files import page_state, read_file
 from pipelines.serving.problems import ApiProblem, error_body
 from pipelines.serving.schemas import ANSWERS, BODIES
+from pipelines.serving.traffic import Traffic
 
 log = logging.getLogger("pabcast.api")
 
@@ -188,9 +189,16 @@ def _add_page(api: FastAPI, desk_of: Callable[[], Desk]) -> None:
 
 
 def _handle_problems(api: FastAPI) -> None:
+    traffic = Traffic()
+
     @api.middleware("http")
     async def secure(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
+        try:
+            response = await call(request)
+        except Exception:
+            traffic.answered(request, 500)
+            raise
+        traffic.answered(request, response.status_code)
         for name, value in _SECURITY.items():
             response.headers.setdefault(name, value)
         return response
@@ -220,6 +228,7 @@ def _handle_problems(api: FastAPI) -> None:
         if isinstance(error, Damaged):
             text = "what is kept of this video is damaged; it can only be deleted"
             return JSONResponse(error_body(500, text, "damaged", "video_id"), status_code=500)
+        traffic.store_failed()
         body = error_body(503, "the store cannot be reached; try again later", "store_unavailable")
         return JSONResponse(body, status_code=503, headers={"retry-after": "5"})
 

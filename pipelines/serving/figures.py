@@ -5,6 +5,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+JOBS, ENDED, WORKERS = "pabcast_serve_jobs", "pabcast_serve_ended", "pabcast_serve_workers"
+METRIC_NAMES = (JOBS, f"{ENDED}_total", WORKERS)
+"""Every name that a scrape may show."""
+
 
 class _Fixed:
     """A collector of metrics that are there already."""
@@ -19,15 +23,15 @@ class _Fixed:
 
 def exposition(state: dict[str, Any]) -> str:
     """What `Clerk.state` says."""
-    jobs = GaugeMetricFamily("pabcast_serve_jobs", "Open jobs by state.", labels=["state"])
+    jobs = GaugeMetricFamily(JOBS, "Open jobs by state.", labels=["state"])
     for name in ("waiting", "running"):
         jobs.add_metric([name], state[name])
-    ended = CounterMetricFamily("pabcast_serve_ended", "Jobs ended since the clerk started.", labels=["result"])
+    ended = CounterMetricFamily(ENDED, "Jobs ended since the clerk started.", labels=["result"])
     for name, count in state["ended"].items():
         ended.add_metric([name], count)
     metrics: list[Metric] = [jobs, ended]
     if (pool := state["pool"]) is not None:
-        workers = GaugeMetricFamily("pabcast_serve_workers", "The pool's workers.")
+        workers = GaugeMetricFamily(WORKERS, "The pool's workers.")
         workers.add_metric([], pool["workers"])
         metrics.append(workers)
     registry = CollectorRegistry()

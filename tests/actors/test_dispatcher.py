@@ -16,7 +16,7 @@ SPEC = PoolSpec(model="none", workers=1, device="cpu", dtype="float32", threads_
 def test_a_video_that_loses_its_gang_after_the_pool_has_failed_is_answered_with_the_reason() -> None:
     async def scene() -> tuple[Answer, int, int]:
         dispatcher = Dispatcher(SPEC, keeper=None)
-        order = Order(ticket="a", key="a", width=1, steps=10, title="a", payload=b"", priority="offline", attempts=3)
+        order = Order(ticket="a", key="a", width=1, steps=10, title="a", payload=b"", resolution="64p", attempts=3)
         job = Job(order=order, owner="driver")
         gang = Gang((Member(index=0, domain=0, bundle=0, handle=None),), 1, 10.0)
         dispatcher.fail("the budget is spent")

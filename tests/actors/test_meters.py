@@ -10,6 +10,7 @@ import ray
 
 from actors.figures import Figures
 from actors.meters import (
+    BUDGET,
     BUSY_SECONDS,
     DOMAINS,
     GANGS,
@@ -25,6 +26,7 @@ from actors.meters import (
     totals,
 )
 from actors.status import DomainStatus, LineStatus, MemberStatus
+from cluster.pab import KINDS
 from tests.pool_status import QUIET
 
 SCRAPE_TIMEOUT_S = 60.0
@@ -56,6 +58,7 @@ FIRST = dataclasses.replace(
     retries={"rank": 2},
     gang_busy_seconds=10.0,
     gpu_seconds=40.0,
+    budget_gpu_seconds=3600.0,
     members=(member(0, "busy"), member(1, "busy"), member(2, "busy"), member(3, "idle")),
 )
 LATER = dataclasses.replace(
@@ -101,7 +104,12 @@ def test_the_gauges_count_lines_gangs_workers_and_domains() -> None:
         (WORKERS, ("idle",)): 1,
         (DOMAINS, ("ready", "any")): 1,
         (DOMAINS, ("pending", "spot")): 1,
+        (BUDGET, ()): 3600,
     }
+
+
+def test_without_a_budget_none_is_shown() -> None:
+    assert BUDGET not in {metric for metric, _ in levels(dataclasses.replace(FIRST, budget_gpu_seconds=None))}
 
 
 def test_the_counters_follow_the_counts_of_the_status() -> None:
@@ -115,14 +123,21 @@ def test_the_counters_follow_the_counts_of_the_status() -> None:
 def scraped(ray_session: None) -> Scrape:
     """What the node's agent exports of an actor that showed two statuses and two videos."""
 
-    figures = Figures(step_seconds=0.2, bytes_sent=1000, cache_peak_bytes=5_000_000, computed={"spatial": 9, "mlp": 0})
+    figures = Figures(
+        step_seconds=0.2,
+        bytes_sent=1000,
+        bytes_saved=700,
+        cache_peak_bytes=5_000_000,
+        computed={"spatial": 9, "mlp": 0},
+        broadcast={"spatial": 3, "mlp": 12},
+    )
 
     @ray.remote(num_cpus=0, runtime_env={"env_vars": {"RAY_metrics_report_interval_ms": "1000"}})
     class Pool:
         def __init__(self) -> None:
             self.meters = Meters()
             for seconds in (20.0, 30.0):
-                self.meters.video(figures, width=2, priority="online", seconds=seconds)
+                self.meters.video(figures, width=2, priority="online", resolution="480p", seconds=seconds, waited_s=0.5)
             self.meters.show(FIRST)
 
         def show(self) -> str:
@@ -198,11 +213,18 @@ def test_counters_are_the_pools_and_are_there_before_the_first_event(scraped: Sc
 
 def test_a_video_is_seen_by_width_and_class(scraped: Scrape) -> None:
     seconds = scraped["ray_pabcast_video_seconds_bucket"]
-    told = {"width": "2", "priority": "online"}
+    told = {"resolution": "480p", "width": "2", "priority": "online"}
     assert [seconds[labels(le=le, **told)] for le in ("16.0", "25.0", "40.0", "+Inf")] == [0, 1, 2, 2]
     # Ray makes the sum from the middles of the buckets 16–25 and 25–40, not from 20 and 30.
     assert scraped["ray_pabcast_video_seconds_sum"][labels(**told)] == 20.5 + 32.5
     assert scraped["ray_pabcast_step_seconds_count"] == {labels(width="2"): 2}
     assert scraped["ray_pabcast_cache_peak_bytes_count"] == {labels(width="2"): 2}
-    assert scraped["ray_pabcast_sent_bytes_total"] == {labels(width="2"): 2000}
-    assert scraped["ray_pabcast_computed_steps_total"] == {labels(kind="spatial"): 18}
+    assert scraped["ray_pabcast_wait_seconds_count"] == {labels(priority="online"): 2}
+
+
+def test_bytes_and_steps_are_told_of_every_width_with_a_gang_and_of_every_kind(scraped: Scrape) -> None:
+    assert scraped["ray_pabcast_sent_bytes_total"] == {labels(width="1"): 0, labels(width="2"): 2000}
+    assert scraped["ray_pabcast_saved_bytes_total"] == {labels(width="1"): 0, labels(width="2"): 1400}
+    none = {labels(kind=kind): 0 for kind in KINDS}
+    assert scraped["ray_pabcast_computed_steps_total"] == none | {labels(kind="spatial"): 18}
+    assert scraped["ray_pabcast_broadcast_steps_total"] == none | {labels(kind="spatial"): 6, labels(kind="mlp"): 24}

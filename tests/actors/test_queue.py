@@ -20,6 +20,7 @@ def job(ticket: str, width: int = 1, priority: Priority = "offline", attempts: i
         steps=10,
         title=ticket,
         payload=b"",
+        resolution="64p",
         priority=priority,
         attempts=attempts,
     )

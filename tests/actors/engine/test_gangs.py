@@ -1,11 +1,13 @@
 """Gangs of 2, 3 and 4 against one worker: same video, and just the collectives that were forecast."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from actors.engine import Engine, RunOptions, VideoRequest, inspect_model, timesteps
 from cluster.forecast import forecast
-from cluster.pab import MlpReuse, PabConfig
+from cluster.pab import KINDS, MlpReuse, PabConfig
 from cluster.schedule import BroadcastSchedule
 from tests.actors.engine.gang import Case, run_gangs
 
@@ -79,6 +81,27 @@ def test_what_is_sent_and_held_is_what_was_forecast(tiny_model, gangs, pab, widt
     assert report.all_gather == said.all_gather
     assert report.swaps == said.swaps
     assert report.cache_peak_bytes == said.cache_bytes
+    without = forecast(
+        inspect_model(tiny_model).numbers, asked.shape, BroadcastSchedule.build(PABS["off"], schedule.timesteps), width
+    )
+    assert report.bytes_saved == without.all_to_all.bytes - said.all_to_all.bytes
+    assert (report.bytes_saved > 0) == (not all(schedule.table["temporal"]))
+
+
+def test_a_video_that_went_on_from_a_snapshot_saves_what_is_broadcast_from_there_on(tiny_model, gangs):
+    resumed, asked = gangs["resumed-3"], request(PABS["pab246"])
+    schedule = BroadcastSchedule.build(asked.pab, timesteps(tiny_model, asked.steps, asked.shape))
+    computes = schedule.table["temporal"][resumed["resumed_at"] :]
+    report = resumed["report"]
+    a_step = report.all_to_all.bytes // sum(computes)
+    assert report.bytes_saved == a_step * computes.count(False)
+
+
+def test_metrics_are_of_the_kinds_that_the_model_has(gangs):
+    report = gangs["pab246-2"]["report"]
+    assert report.figures.broadcast == {kind: 12 - report.computed[kind] for kind in KINDS}
+    without_cross = replace(report, kinds=("spatial", "temporal", "mlp")).figures
+    assert set(without_cross.computed) == set(without_cross.broadcast) == {"spatial", "temporal", "mlp"}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
