@@ -20,7 +20,7 @@ from actors.engine.guidance import GuidedDenoiser
 from actors.engine.parallel import SequenceParallel
 from actors.engine.peers import Peers
 from actors.engine.random_latte import random_latte
-from actors.engine.report import VideoReport
+from actors.engine.report import VideoReport, bytes_saved
 from actors.engine.request import RunOptions, VideoRequest
 from actors.engine.sampler import denoise
 from actors.engine.sampler_state import resume, take_part
@@ -30,6 +30,7 @@ from actors.engine.warm_up import Warmth, WarmUp
 from cluster.cache_budget import plan_schedule
 from cluster.errors import HandedOver, OutOfMemory
 from cluster.model import ModelNumbers
+from cluster.pab import KINDS
 from cluster.schedule import BroadcastSchedule
 
 
@@ -150,6 +151,7 @@ class Engine:
         frames, first_frame = self.model.decode(latents_1CThw, peers)
         decode_seconds = clock.lap()
         wanted = run.options.return_latents and peers.rank == 0
+        numbers = self.card.numbers
         report = VideoReport(
             gang=peers.width,
             rank=peers.rank,
@@ -160,10 +162,14 @@ class Engine:
             denoise_seconds=denoise_seconds,
             decode_seconds=decode_seconds,
             computed=schedule.computed,
+            kinds=tuple(kind for kind in KINDS if kind in numbers.sites),
             all_to_all=parallel.collectives.all_to_all,
             all_gather=parallel.collectives.all_gather,
             swaps=parallel.collectives.swaps,
             decode_sends=peers.sent,
+            bytes_saved=bytes_saved(
+                parallel.collectives.all_to_all.bytes, schedule.table[numbers.shared_kind][run.first_step :]
+            ),
             cache_peak_bytes=denoiser.cache_peak_bytes,
             graphs=self.model.blocks.graphs,
         )
