@@ -105,6 +105,8 @@ def totals(numbers: Numbers) -> Totals:
 def kinships(numbers: Numbers) -> list[Kin]:
     """The kins of all videos whose seconds are known, small shapes first."""
     known = np.flatnonzero(numbers.seconds > 0)
+    if not len(known):
+        return []
     names = ("width", "height", "num_frames", "steps", "gang_width")
     keys = np.stack([*(numbers.counts[name][known] for name in names), numbers.pab[known]], axis=1)
     kinds, member = np.unique(keys, axis=0, return_inverse=True)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,12 @@ class Gallery:
         """How many do not."""
         return len(self.samples) - len(self.embedded)
 
+    @property
+    def form(self) -> str:
+        """What most of them are: tall, square, wide or wider, as page.css has boxes for them."""
+        forms = Counter(_form(sample.width / max(sample.height, 1)) for sample in self.samples)
+        return forms.most_common(1)[0][0] if forms else "square"
+
     def cards(self) -> Iterator[Card]:
         """What to show, with one video at a time in memory."""
         for sample in self.samples:
@@ -69,6 +76,8 @@ def choose_gallery(dataset: Dataset, numbers: Numbers, most: int, budget_bytes: 
 
 def _spread(numbers: Numbers, most: int) -> list[int]:
     """Places of rows: one of each shape, then a second one of each, and so on; small shapes first, if not all fit."""
+    if not len(numbers):
+        return []
     keys = np.stack([numbers.counts[name] for name in ("width", "height", "num_frames")], axis=1)
     shapes, member = np.unique(keys, axis=0, return_inverse=True)
     by_size = np.argsort(shapes.prod(axis=1), kind="stable")
@@ -76,7 +85,7 @@ def _spread(numbers: Numbers, most: int) -> list[int]:
         by_size = by_size[_evenly(len(shapes), most)]
     order = np.argsort(member.ravel(), kind="stable")
     ends = np.cumsum(np.bincount(member.ravel(), minlength=len(shapes)))
-    members = np.split(order, ends[:-1]) if len(shapes) else []
+    members = np.split(order, ends[:-1])
     quotas = _quotas([len(members[shape]) for shape in by_size.tolist()], most)
     picked = [
         members[shape][_evenly(len(members[shape]), quota)].tolist()
@@ -112,6 +121,11 @@ def _card(store: Store, sample: CommittedSample, *, is_whole: bool) -> Card:
     data = store.get(sample.file_name)
     still = first_frame(io.BytesIO(data))
     return Card(sample=sample, video=_uri("video/mp4", data), still=_uri("image/webp", still))
+
+
+def _form(aspect: float) -> str:
+    bounds = {"tall": 0.8, "square": 1.15, "wide": 1.6}
+    return next((form for form, bound in bounds.items() if aspect < bound), "wider")
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -90,7 +90,7 @@ def render(parts: PageParts) -> Iterator[str]:
         strips=Strips.of(kinships(parts.numbers)),
         pabs=pabs[:_MOST_PABS],
         pabs_left_out=len(pabs[_MOST_PABS:]),
-        hours="worker-hours" if parts.run.is_on_cpus else "GPU-hours",
+        on_cpus=parts.run.is_on_cpus,
         made_by=version("pabcast"),
     )
 

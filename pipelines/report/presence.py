@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from pipelines.commits import VIDEOS_FOLDER
+from pipelines.commits import COMMITS_FOLDER, VIDEOS_FOLDER
 from pipelines.report.dataset import Dataset
 from pipelines.store import Store
 
@@ -23,6 +23,8 @@ class Presence:
     """(file, what is wrong) of the first 20 of those."""
     unnamed: int
     """Videos in the store that the metadata does not name."""
+    rowless: int
+    """Commits more than there are rows: a run's end leaves those out whose video is gone or not whole."""
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -46,7 +48,13 @@ class Presence:
             if len(names) < NAMED:
                 names.append((key, problem))
         listed += (here is not None) + sum(1 for _ in listing)
-        return cls(lost=lost, names=tuple(names), unnamed=max(0, listed - matched))
+        commits = sum(item.key.endswith(".json") for item in dataset.store.list(f"{COMMITS_FOLDER}/"))
+        return cls(
+            lost=lost,
+            names=tuple(names),
+            unnamed=max(0, listed - matched),
+            rowless=max(0, commits - dataset.num_rows),
+        )
 
 
 def _named(dataset: Dataset) -> Iterator[tuple[str, int]]:

@@ -32,26 +32,27 @@ def _on_time(numbers: Numbers) -> Iterator[str]:
     timeless = int((np.isnan(numbers.start) | (numbers.seconds <= 0)).sum())
     guessed = int((~numbers.is_timed).sum()) - timeless
     if timeless:
-        yield f"{_videos(timeless)} whose time nobody recorded are left out."
+        yield f"Nobody recorded the time of {_videos(timeless)}."
     if guessed > 0:
         yield (
-            f"For {_videos(guessed)} no start was recorded. It is told from the commit and the seconds before it, "
+            f"No start was recorded of {_videos(guessed)}. It is told from the commit and the seconds before it, "
             "and may be off by a few seconds."
         )
     moved = int((numbers.counts["first_step"] > 0).sum())
     if moved:
         yield (
-            f"{_videos(moved)} went on from a snapshot on another gang. Seconds, worker time and bytes of those are of "
-            "their last gang alone."
+            f"{_videos(moved)} went on from a snapshot on another gang: seconds, worker time and bytes are of the last "
+            "gang alone."
         )
 
 
 def _on_attention(numbers: Numbers) -> Iterator[str]:
     unknown = int((numbers.counts["evaluations"] <= 0).sum())
     if unknown:
+        be = "is left out: it was" if unknown == 1 else "are left out: they were"
         yield (
-            f"{_videos(unknown)} are left out: they were committed by an earlier version, which did not record the "
-            "steps that compute attention, or the bytes."
+            f"{_videos(unknown)} {be} committed by an earlier version, which did not record the steps that compute "
+            "attention, or the bytes."
         )
 
 

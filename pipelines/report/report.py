@@ -29,6 +29,8 @@ class Report:
     failed: int
     lost: int
     """Videos that the metadata names and that are gone or not whole."""
+    rowless: int
+    """Commits without a row."""
     embedded: int
     """Videos that play in the page."""
     stills: int
@@ -44,6 +46,7 @@ class Report:
             shares=parts.shares,
             failed=parts.failures.count,
             lost=parts.presence.lost,
+            rowless=parts.presence.rowless,
             embedded=len(parts.gallery.embedded),
             stills=parts.gallery.stills,
         )
@@ -58,6 +61,7 @@ class Report:
             "videos": sums.videos,
             "failed": self.failed,
             "lost": self.lost,
+            "rowless": self.rowless,
             "embedded": self.embedded,
             "stills": self.stills,
             "gpu_hours": sums.worker_s / 3600,

@@ -66,7 +66,7 @@ class Timeline:
     levels: tuple[float, ...]
     """Numbers of workers to mark, of a summed picture."""
     ticks: tuple[Mark, ...]
-    """Of the time since the first start; none if there are pauses."""
+    """Of the time since the first start, without the pauses."""
     stretches: tuple[Mark, ...]
     """Where the time goes on after a pause, and when that was."""
     pauses: tuple[float, ...]
@@ -129,11 +129,12 @@ class _Scale:
         return placed
 
     def ticks(self) -> tuple[Mark, ...]:
-        if len(self._time.starts) > 1:
-            return ()
+        seconds = time_ticks(self._time.seconds)
+        stretch = np.searchsorted(np.cumsum(self._time.ends - self._time.starts)[:-1], seconds)
+        places = np.array(seconds) * self._percent_a_s + stretch * self._pause
         return tuple(
-            Mark(x=round(second * self._percent_a_s, 3), text=_spell_tick(second, self._time.seconds))
-            for second in time_ticks(self._time.seconds)
+            Mark(x=round(x, 3), text=_spell_tick(second, last=seconds[-1]))
+            for second, x in zip(seconds, places.tolist(), strict=True)
         )
 
     def labels(self) -> tuple[Mark, ...]:
@@ -147,15 +148,17 @@ class _Scale:
         return tuple((self.x(self._time.starts[1:]) - self._pause / 2).round(3).tolist())
 
 
-def _spell_tick(second: int, whole: float) -> str:
+def _spell_tick(second: int, last: int) -> str:
+    """The last one says the unit."""
+    if last < 100:
+        text, unit = f"{second}", "s"
+    elif last < 6000:
+        text, unit = f"{second // 60}:{second % 60:02}", "min"
+    else:
+        text, unit = f"{second // 3600}:{second // 60 % 60:02}", "h"
     if not second:
         return "0"
-    if whole < 100:
-        return f"{second} s"
-    if second < 3600:
-        return f"{second // 60}:{second % 60:02}"
-    hours, minutes = divmod(second // 60, 60)
-    return f"{hours} h" if not minutes else f"{hours}:{minutes:02} h"
+    return f"{text} {unit}" if second == last else text
 
 
 def _most_at_once(start: Floats, end: Floats, gang: Ints) -> int:
@@ -189,7 +192,8 @@ def _sums(
     top = 0.0
     for first, last in zip(time.starts.tolist(), time.ends.tolist(), strict=True):
         edges = np.linspace(first, last, max(1, round(MOMENTS * (last - first) / time.seconds)) + 1)
-        x = np.linspace(*scale.x(np.array([first, last])), len(edges))
+        left, right = scale.x(np.array([first, last])).tolist()
+        x = np.linspace(left, right, len(edges))
         inside = (start >= first) & (start <= last)
         height = np.zeros(len(edges) - 1)
         for width in sorted(tones):
