@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from pipelines.places import ROOT
 from pipelines.store import LocalStore
 from tests.pipelines.report.datasets import fill, page_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 PLAYING = "video => video.currentTime > 0.3 && !video.paused && video.readyState >= 3"
@@ -35,9 +38,9 @@ def demo_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run of configs/demo.yaml, in fewer steps."""
     folder = tmp_path_factory.mktemp("demo")
     script = Path(sys.executable).with_name("pabcast")
-    job = [script, "run", ROOT / "configs/demo.yaml", "sampling.steps=4", "pab=spatial=2,temporal=2,cross=3"]
-    for command in ([*job, f"output.uri={folder}/demo"], [script, "report", folder / "demo", "--out", "demo.html"]):
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
+    job = ["run", "configs/demo.yaml", "sampling.steps=4", "pab=spatial=2,temporal=2,cross=3"]
+    for command in (job, ["report", "out/demo", "--out", "demo.html"]):
+        done = subprocess.run([script, *command], cwd=folder, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
     return folder / "demo.html"
 
@@ -60,7 +63,6 @@ class Visit:
         return [url for url in self.requests if url != self.url and not url.startswith("data:")]
 
 
-@pytest.mark.timeout(600)
 def test_every_video_of_the_demo_run_plays_and_nothing_is_asked_of_anybody(
     browser: Browser, demo_page: Path, tmp_path: Path
 ) -> None:
@@ -115,7 +117,8 @@ def test_it_fits_a_phone_in_light_and_in_dark(browser: Browser, demo_page: Path,
     page = Visit(context, demo_page.as_uri()).page
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     sizes = page.evaluate(
-        "[...document.querySelectorAll('p, dd, dt, th, td, svg text')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+        "[...document.querySelectorAll('p, dd, dt, th, td, svg text')]"
+        ".map(element => parseFloat(getComputedStyle(element).fontSize))"
     )
     assert min(sizes) >= 11, "text in the charts is not scaled down with them"
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
