@@ -10,6 +10,7 @@ from pipelines.commands.generate import generate
 from pipelines.commands.models import models
 from pipelines.commands.output import tell
 from pipelines.commands.plan import plan
+from pipelines.commands.report import report
 from pipelines.commands.run import run
 from pipelines.commands.schedule import schedule
 from pipelines.commands.serve import serve
@@ -26,6 +27,7 @@ app.command()(run)
 app.command()(plan)
 app.command()(generate)
 app.command()(schedule)
+app.command()(report)
 app.command()(serve)
 app.command()(models)
 app.add_typer(bench, name="bench")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, get_type_hints
 
 from cluster.errors import StoreError
+from pipelines.making import Making
 from pipelines.store import NotFound, Store
 
 if TYPE_CHECKING:
@@ -63,9 +64,28 @@ class CommittedSample:
     """UTC, ISO 8601."""
     video_bytes: int = 0
     """Size of the video file; 0 if the marker is of a version that did not keep it."""
+    started_at: str = ""
+    """From here on, how it was made: as in `Making`."""
+    evaluations: int = 0
+    first_step: int = 0
+    spatial_computed: int = 0
+    temporal_computed: int = 0
+    cross_computed: int = 0
+    mlp_computed: int = 0
+    bytes_sent: int = 0
+    bytes_saved: int = 0
 
     @classmethod
-    def of(cls, request: "VideoRequest", video: bytes, *, source: str, gang_width: int, seconds: float) -> Self:
+    def of(
+        cls,
+        request: "VideoRequest",
+        video: bytes,
+        *,
+        source: str,
+        gang_width: int,
+        seconds: float,
+        making: Making | None = None,
+    ) -> Self:
         """The row of a `video` (the bytes of its file) that was made for `request`."""
         digest = hashlib.sha256(video).hexdigest()
         return cls(
@@ -91,6 +111,7 @@ class CommittedSample:
             seconds=seconds,
             created_at=_now(),
             video_bytes=len(video),
+            **asdict(making or Making()),
         )
 
     @classmethod

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import matplotlib
@@ -15,14 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from cluster.errors import StoreError
+from pipelines.gang_seats import Bar, runs_of, seat_bars
 
 COLOURS = ("#9fc0de", "#e0913f", "#8a6bb1", "#2c7a4b", "#b33a4b", "#6b6b6b", "#c8a415", "#1f3f6e")
 """By width, from 1 on; beyond, they come again."""
 _INK = "#222222"
 _SOON_S = 0.3
 """A video that is seen wider so soon began so."""
-_OVERLAP_S = 0.3
-"""How long a video may seem to run when its worker has the next one already: what frames take to the submitter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +45,6 @@ class Span:
     end_s: float
     moved_s: float | None = None
     """When its last gang began with it, if others had it before."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """A video on one gang."""
-
-    number: int
-    width: int
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,38 +104,6 @@ def colour_of(width: int) -> str:
     return COLOURS[(width - 1) % len(COLOURS)]
 
 
-def seat_bars(bars: Sequence[Bar], workers: int) -> list[tuple[Bar, tuple[int, ...]]]:
-    """Rows for each bar: those that its video has already, then free ones side by side where there are.
-
-    They stand for workers; which worker it was, nobody tells.
-    """
-    free_s = [0.0] * workers
-    owner: list[int | None] = [None] * workers
-    seated = []
-    for bar in sorted(bars, key=lambda bar: (bar.start_s, bar.number)):
-        own = [row for row in range(workers) if owner[row] == bar.number]
-        rows = min(_choices(bar, own, free_s), key=lambda rows: _cost(rows, bar, own, free_s))
-        for row in rows:
-            free_s[row], owner[row] = bar.end_s, bar.number
-        seated.append((bar, rows))
-    return seated
-
-
-def _choices(bar: Bar, own: list[int], free_s: list[float]) -> Iterator[tuple[int, ...]]:
-    workers = len(free_s)
-    for first in range(workers - bar.width + 1):
-        yield tuple(range(first, first + bar.width))
-    soonest = sorted(range(workers), key=lambda row: (row not in own, free_s[row]))
-    yield tuple(sorted(soonest[: bar.width]))
-
-
-def _cost(rows: tuple[int, ...], bar: Bar, own: list[int], free_s: list[float]) -> tuple[float, int, int, int]:
-    """How much it overlaps others, how few of its own rows it keeps, how scattered it lies, how far down."""
-    overlap = max((free_s[row] - bar.start_s for row in rows if row not in own), default=0.0)
-    kept = len(set(rows) & set(own))
-    return max(overlap - _OVERLAP_S, 0.0), -kept, rows[-1] - rows[0], rows[0]
-
-
 def _note(track: list[tuple[float, int]], at_s: float, width: int) -> None:
     before = track[-1][1]
     if len(track) == 1 and width > before and at_s - track[0][0] < _SOON_S:
@@ -172,7 +128,7 @@ def _by_start(bar: Bar) -> tuple[float, int]:
 
 def _draw_panel(axes: Axes, panel: Panel, workers: int, longest: float) -> None:
     for bar, rows in seat_bars(panel.bars, workers):
-        for first, count in _runs(rows):
+        for first, count in runs_of(rows):
             box = Rectangle(
                 (bar.start_s, first + 0.06),
                 max(bar.end_s - bar.start_s, 0.0),
@@ -191,10 +147,3 @@ def _draw_panel(axes: Axes, panel: Panel, workers: int, longest: float) -> None:
     axes.tick_params(labelsize=8, colors=_INK)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-
-
-def _runs(rows: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """(first, count) of rows side by side."""
-    for _, run in groupby(enumerate(rows), key=lambda pair: pair[1] - pair[0]):
-        together = [row for _, row in run]
-        yield together[0], len(together)

@@ -15,6 +15,7 @@ from actors.result import VideoResult
 from cluster.errors import ClusterError, GangError, PabcastError, RequestError
 from pipelines.commits import Commits, CommittedSample, FailureRecord, Uncommittable
 from pipelines.desk import RemoteDesk
+from pipelines.making import Making
 from pipelines.video import encode_mp4
 from pipelines.width_policy import WidthPolicy
 
@@ -100,11 +101,12 @@ class Submitter:
             result = await self._submit(request)
         except (RequestError, GangError) as error:
             return await self._fail(request, source, error)
+        making = Making.of(result.report, time.time())
         begun = time.monotonic()
         video = await asyncio.to_thread(encode_mp4, result.frames, request.fps)
         encoded = time.monotonic()
         try:
-            await asyncio.to_thread(self._commit, request, source, result, video)
+            await asyncio.to_thread(self._commit, request, source, result, video, making)
         except Uncommittable as error:
             return await self._fail(request, source, error)
         await self._setup.desk.record("committed", source, sample_id=request.sample_id)
@@ -139,9 +141,9 @@ class Submitter:
             raise ClusterError(self._problem)
         return self._pool
 
-    def _commit(self, request: VideoRequest, source: str, result: VideoResult, video: bytes) -> None:
+    def _commit(self, request: VideoRequest, source: str, result: VideoResult, video: bytes, making: Making) -> None:
         sample = CommittedSample.of(
-            request, video, source=source, gang_width=result.width, seconds=result.report.seconds
+            request, video, source=source, gang_width=result.width, seconds=result.report.seconds, making=making
         )
         self._setup.commits.commit(sample, video)
 

@@ -16,7 +16,8 @@ from cluster.errors import ConfigError, StoreError
 from pipelines.app import app
 from pipelines.bench_elastic import AUTO, STAYING, Comparison, Round, median_round, variants_of
 from pipelines.bench_mix import Mix
-from pipelines.gang_picture import Bar, Look, Panel, Span, bars_of, colour_of, draw_gangs, seat_bars
+from pipelines.gang_picture import Look, Panel, Span, bars_of, colour_of, draw_gangs
+from pipelines.gang_seats import Bar, seat_bars
 from pipelines.gpus import find_gpu
 from pipelines.places import ROOT
 from pipelines.widths import GangConfig
