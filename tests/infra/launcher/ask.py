@@ -1,4 +1,4 @@
-"""A driver that reserves a domain on GPUs and waits: `python -m tests.infra.launcher.ask MARKET WORKERS`."""
+"""A driver that reserves a domain on GPUs and waits: `python -m tests.infra.launcher.ask ADDRESS MARKET WORKERS`."""
 
 import asyncio
 import sys
@@ -11,9 +11,10 @@ from tests.infra.launcher.clusters import domain
 
 
 def main() -> None:
-    market: Any = sys.argv[1]
-    ray.init(address="auto", log_to_driver=False)
-    asyncio.run(place(domain(int(sys.argv[2])), 600.0, market))
+    address, workers = sys.argv[1], int(sys.argv[3])
+    market: Any = sys.argv[2]
+    ray.init(address=address, log_to_driver=False)
+    asyncio.run(place(domain(workers), 600.0, market))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +42,9 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.delenv(name)
     variables = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": read("aws")["provider"]["region"]}
     variables |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "HOME": str(tmp_path)}
-    variables |= {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    variables |= {"PYTHONPATH": str(ROOT), "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    (tmp_path / "token").write_text(secrets.token_hex(32))
+    variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     iam = boto3.client("iam")
@@ -48,6 +52,13 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         iam.create_instance_profile(InstanceProfileName=profile)
     yield boto3.client("ec2")
     server.stop()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not in tmp_path: the path of a Unix socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -68,7 +79,7 @@ def head(folder: Path) -> Iterator[str]:
     port = free_port()
     ours = {"--port": port, "--object-manager-port": free_port(), "--metrics-export-port": free_port()}
     ours |= {"--autoscaling-config": file, "--ray-client-server-port": free_port(), "--temp-dir": folder / "ray"}
-    ours |= {"--node-ip-address": "127.0.0.1", "--dashboard-port": free_port()}
+    ours |= {"--dashboard-port": free_port(), "--dashboard-agent-listen-port": free_port()}
     given = [one for one in start_arguments(config["head_start_ray_commands"]) if one.split("=")[0] not in ours]
     started = [RAY, "start", *given, *(f"{name}={value}" for name, value in ours.items()), "--block"]
     environment = {**os.environ, **exported, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
@@ -96,22 +107,17 @@ def machines(cloud: Any) -> list[dict[str, Any]]:
     return [machine for one in found["Reservations"] for machine in one["Instances"]]
 
 
-def test_a_domain_on_spot_and_one_on_demand_start_a_machine_of_their_kind_each(
-    cloud: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        with head(Path(folder)) as address:
-            found = []
-            for market, workers in (("spot", 8), ("on_demand", 4)):
-                command = [sys.executable, "-m", "tests.infra.launcher.ask", market, str(workers)]
-                driver = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address})
-                try:
-                    found.append(first_new(cloud, {machine["InstanceId"] for machine in found}))
-                finally:
-                    driver.kill()
-                    driver.wait()
+def test_a_domain_on_spot_and_one_on_demand_start_a_machine_of_their_kind_each(cloud: Any, folder: Path) -> None:
+    found: list[dict[str, Any]] = []
+    with head(folder) as address:
+        for market, workers in (("spot", 8), ("on_demand", 4)):
+            command = [sys.executable, "-m", "tests.infra.launcher.ask", address, market, str(workers)]
+            driver = subprocess.Popen(command, cwd=ROOT)
+            try:
+                found.append(first_new(cloud, {machine["InstanceId"] for machine in found}))
+            finally:
+                driver.kill()
+                driver.wait()
     spot, on_demand = found
     assert (spot["InstanceType"], spot.get("InstanceLifecycle")) == ("p5.48xlarge", "spot")
     assert (on_demand["InstanceType"], on_demand.get("InstanceLifecycle")) == ("g6e.12xlarge", None)

@@ -16,7 +16,7 @@ METADATA = "http://metadata.google.internal"
 class Metadata(BaseHTTPRequestHandler):
     """Answers as Google's server of metadata does, which wants its header."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         wanted = self.headers.get("Metadata-Flavor") == "Google" and "audience=sts.amazonaws.com" in self.path
         self.send_response(200 if wanted else 403)
         self.end_headers()
