@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,29 @@ def test_a_store_that_answers_503_to_a_third_of_the_requests_loses_nothing(
     store = open_store(uri)
     assert all(store.exists(row["file_name"]) for row in rows(uri).values())
     assert len(list(store.list("_pabcast/commits/"))) == len(list(store.list("videos/"))) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.s3
+@pytest.mark.timeout(900)
+def test_neither_rays_logs_nor_the_dataset_have_the_keys_to_the_bucket(
+    real_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, prompts: Path
+) -> None:
+    use(real_s3_server, monkeypatch)
+    store = open_store(f"s3://{real_s3_server.make_bucket()}/set")
+    # Not in tmp_path: the path of a Unix socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        run(tiny_model, prompts, store.uri)
+        logs = {str(path): path.read_bytes() for path in Path(folder).rglob("logs/**/*") if path.is_file()}
+    kept = {found.key: store.get(found.key) for found in store.list("")}
+    kept["rows"] = repr(rows(store.uri)).encode()
+    assert any("gcs_server" in name for name in logs)
+    assert METADATA_KEY in kept
+    assert "_pabcast/run.yaml" in kept
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        key = os.environ[name].encode()
+        assert [file for file, content in (logs | kept).items() if key in content] == []
 
 
 def use(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
