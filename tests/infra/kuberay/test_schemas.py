@@ -34,7 +34,7 @@ def test_every_other_object_of_an_overlay_is_as_kubernetes_says(overlay: str) ->
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_pods_that_the_operator_makes_are_pods(overlay: str) -> None:
     pods = pods_of(render(overlay))
-    assert [pod.group for pod in pods][0] == "head"
+    assert pods[0].group == "head"
     assert [problem for pod in pods for problem in pod_problems(pod.spec)] == []
 
 
