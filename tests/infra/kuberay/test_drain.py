@@ -17,7 +17,7 @@ from tests.infra.kuberay.rendering import named, render
 from tests.infra.kuberay.test_pods import END_S, LEAVE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-VIDEOS = 8
+VIDEOS = 24
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def status_of(url: str) -> int:
 def test_a_worker_that_ends_is_drained_in_its_grace_and_its_videos_are_made_elsewhere(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    first, second = nodes.start_worker("first", cpus=1), nodes.start_worker("second", cpus=1)
+    first = nodes.start_worker("first", cpus=1)
     for node in nodes.running:
         assert status_of(node.agent) == 200, "what the operator's probes ask needs no token"
     assert status_of(f"{nodes.dashboard}/api/version") == 401
@@ -60,6 +60,7 @@ def test_a_worker_that_ends_is_drained_in_its_grace_and_its_videos_are_made_else
         while committed(nodes) < 2:
             assert job.poll() is None, job.communicate()[1]
             time.sleep(0.1)
+        second = nodes.start_worker("second", cpus=1)
         worker = next(pod for pod in pods_of(render("cpu-job")) if pod.group == "workers")
         drain_s, begun = float(worker.environment["PABCAST_DRAIN_S"]), time.monotonic()
         hook = first.run_hook(drain_s)
