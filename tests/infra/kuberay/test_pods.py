@@ -161,8 +161,9 @@ def test_gpu_groups_have_the_label_by_which_the_pool_asks_for_their_market() -> 
     }
 
 
-@pytest.mark.parametrize("pod", workers("gpu-cluster"), ids=lambda pod: pod.group)
-def test_a_gpu_group_is_on_nodes_of_its_size_and_market_alone(pod: Pod) -> None:
+@pytest.mark.parametrize("group", ["on-demand-1-gpu", "on-demand-8-gpu", "spot-1-gpu", "spot-8-gpu"])
+def test_a_gpu_group_is_on_nodes_of_its_size_and_market_alone(group: str) -> None:
+    pod = next(pod for pod in workers("gpu-cluster") if pod.group == group)
     market, _, size = pod.group.replace("on-demand", "ondemand").partition("-")
     node_type = {"1-gpu": "p5.4xlarge", "8-gpu": "p5.48xlarge"}[size]
     assert pod.ray["resources"]["limits"]["nvidia.com/gpu"] == size[0]

