@@ -158,12 +158,15 @@ def _hushed() -> Iterator[None]:
         os.close(nowhere)
 
 
-def reach(address: str, timeout_s: float = REACH_TIMEOUT_S) -> None:
-    """Raise `ClusterError` within seconds for an address that nobody answers at; Ray itself takes minutes."""
+def reach(address: str, what: str = "cluster.address", timeout_s: float = REACH_TIMEOUT_S) -> None:
+    """Raise `ClusterError`, which calls the address `what`, within seconds if nobody answers; Ray itself takes minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), timeout=timeout_s).close()
     except OSError as error:
-        raise ClusterError(f"nothing answers at cluster.address {address}: {error.strerror or error}") from error
+        raise ClusterError(
+            f"nothing answers at {what} {address}: {error.strerror or error}; "
+            "correct it, or see that Ray's head runs there and the network lets this machine through"
+        ) from error

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ class RayHead:
     address: str
     dashboard: str
     """The URL that `serve deploy` talks to; empty if the cluster has none."""
+    client: str
+    """Where Ray Client reaches it, as ray://host:port."""
 
 
 def free_port() -> int:
@@ -39,17 +41,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def ray_head(cpus: int, *, dashboard: bool = False) -> Iterator[RayHead]:
-    """Started by `ray start`, and ended with the `with`, by its processes."""
-    port, dashboard_port = free_port(), free_port()
+def ray_head(cpus: int, *, dashboard: bool = False, variables: Mapping[str, str] = NO_TOKEN) -> Iterator[RayHead]:
+    """Started by `ray start` with these environment variables, and ended with the `with`, by its processes."""
+    port, dashboard_port, client_port = free_port(), free_port(), free_port()
     # Not in tmp_path: the path of a Unix socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         command = [RAY, "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}"]
-        command += [f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}", "--disable-usage-stats"]
+        command += [f"--ray-client-server-port={client_port}", f"--temp-dir={folder}", "--disable-usage-stats"]
         command += ["--node-ip-address=127.0.0.1", f"--include-dashboard={str(dashboard).lower()}"]
         if dashboard:
             command += [f"--dashboard-port={dashboard_port}", f"--dashboard-agent-listen-port={free_port()}"]
-        head = subprocess.Popen(command, cwd=ROOT, env=NO_TOKEN, stdout=subprocess.PIPE, text=True)
+        head = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
         assert head.stdout is not None
         try:
             said = []
@@ -59,7 +61,7 @@ def ray_head(cpus: int, *, dashboard: bool = False) -> Iterator[RayHead]:
                     break
             assert head.poll() is None, "".join(said)
             url = f"http://127.0.0.1:{dashboard_port}" if dashboard else ""
-            yield RayHead(address=f"127.0.0.1:{port}", dashboard=url)
+            yield RayHead(address=f"127.0.0.1:{port}", dashboard=url, client=f"ray://127.0.0.1:{client_port}")
         finally:
             _end(head)
 

@@ -48,9 +48,7 @@ def doctor(
     Example: pabcast doctor configs/demo.yaml output.uri=s3://bucket/demo
     """
     from pipelines.config import read_values
-    from pipelines.doctor.checks import checks_for
     from pipelines.doctor.wanted import read_wanted
-    from pipelines.doctor.ward import examine
 
     if config is not None and "=" in config and not Path(config).exists():
         raise ConfigError(f"{config} is no file; key=value stands behind the CONFIG that it changes")
@@ -58,6 +56,10 @@ def doctor(
     if config is None and address is None:
         address = os.environ.get("RAY_ADDRESS") or None
     wanted = read_wanted(values, gpu=gpu, store=store, address=address)
+    # What reads prompts takes a second to import: only once the config is known to be good.
+    from pipelines.doctor.checks import checks_for
+    from pipelines.doctor.ward import examine
+
     findings = examine(checks_for(wanted), wanted, verbose=verbose)
     healthy = all(finding.status != "failed" for finding in findings)
     _show(findings, as_json=as_json)

@@ -127,7 +127,8 @@ def _ask_gcs(address: str) -> ClusterFacts:
     except (ConnectionError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise ClusterError(f"no Ray at {address}: {first}; start one with ray start --head, or correct it") from error
-    reach(place, REACH_S)
+    # Of localhost Ray makes the node's own address; what was given is what a person knows.
+    reach(place if address == "auto" else address, "the address", REACH_S)
 
     def ask() -> ClusterFacts:
         client = GcsClient(address=place)
@@ -143,7 +144,7 @@ def _ask_client(address: str) -> ClusterFacts:
     """Connect through ray://: the server tells its versions only to a driver that has joined."""
     from ray.util.client import ray as client
 
-    reach(address, REACH_S)
+    reach(address, "the address", REACH_S)
 
     def ask() -> ClusterFacts:
         place = address.removeprefix(CLIENT)

@@ -1,11 +1,12 @@
 """What a machine is looked at for: a job, an endpoint, or just to know."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.config import Device, JobConfig, VideoConfig, make_config
-from pipelines.serving.config import ServeConfig, make_serve_config
+from pipelines.config import Device, VideoConfig, make_config
+from pipelines.serving.config import make_serve_config
+from pipelines.store import open_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +19,10 @@ class Wanted:
     """Whether a GPU of this machine is asked for, whatever the config says."""
     store: str | None = None
     """Where something will be written."""
+    store_key: str = "--store"
+    """What a person calls that."""
     address: str | None = None
     """Of the Ray cluster to join; None: Ray is started here."""
-
-    @property
-    def store_key(self) -> str:
-        """What a person calls the store."""
-        if self.config is None:
-            return "--store"
-        return "output.uri" if isinstance(self.config, JobConfig) else "store.uri"
 
     @property
     def workers(self) -> int:
@@ -72,13 +68,20 @@ def read_wanted(
     Raises:
         ConfigError: the config cannot work.
     """
-    if values is None:
-        return Wanted(gpu=gpu, store=store, address=address)
-    config: JobConfig | ServeConfig
+    wanted = Wanted() if values is None else _of_config(values)
+    wanted = replace(wanted, gpu=gpu, address=address or wanted.address)
+    if store is not None:
+        wanted = replace(wanted, store=store, store_key="--store")
+    if wanted.store is not None:
+        open_store(wanted.store, wanted.store_key)  # checks it
+    return wanted
+
+
+def _of_config(values: Mapping[str, Any]) -> Wanted:
     if "store" in values and "output" not in values:
-        config = make_serve_config(values)
-        uri = config.store.uri
-    else:
-        config = make_config(values)
-        uri = config.output.uri
-    return Wanted(config=config, gpu=gpu, store=store or uri, address=address or config.cluster.address)
+        endpoint = make_serve_config(values)
+        return Wanted(
+            config=endpoint, store=endpoint.store.uri, store_key="store.uri", address=endpoint.cluster.address
+        )
+    job = make_config(values)
+    return Wanted(config=job, store=job.output.uri, store_key="output.uri", address=job.cluster.address)
