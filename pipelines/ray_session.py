@@ -159,7 +159,7 @@ def _hushed() -> Iterator[None]:
 
 
 def reach(address: str, what: str = "cluster.address", timeout_s: float = REACH_TIMEOUT_S) -> None:
-    """Raise `ClusterError`, which calls the address `what`, within seconds if nobody answers; Ray itself takes minutes."""
+    """Raise `ClusterError`, which calls the address `what`, if nobody answers soon; Ray itself takes minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return

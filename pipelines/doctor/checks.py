@@ -24,7 +24,7 @@ def checks_for(wanted: Wanted) -> list[Check]:
         Check(name="ray", look=look_at_ray),
     ]
     if wanted.address is not None:
-        checks.append(Check(name="ray cluster", look=look_at_cluster))
+        checks.append(Check(name="ray cluster", look=look_at_cluster, limit_s=120))
     if wanted.store is not None:
         checks.append(Check(name="store", look=look_at_store))
     elif has_endpoint():

@@ -14,7 +14,7 @@ from pipelines.ray_session import reach
 
 REACH_S = 5.0
 ANSWER_S = 8.0
-JOIN_S = 30.0
+JOIN_S = 60.0
 """Through ray:// a process is started for each driver."""
 ALIVE = 0
 CLIENT = "ray://"
