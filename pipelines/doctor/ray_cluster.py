@@ -105,10 +105,9 @@ def _look(address: str, wanted: Wanted) -> list[Finding]:
     except AuthenticationError:
         return [failed("ray cluster", f"{address} wants a token, and was shown none or another", SHOW_TOKEN)]
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return [
-            failed("ray cluster", f"{address} does not answer as Ray does: {first}", "see that Ray's head is there")
-        ]
+        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        found = f"{address} does not let us in: {' '.join(dict.fromkeys((said[0], said[-1])))}"
+        return [failed("ray cluster", found, "see how its head fares, and that the address is its own")]
     ours = ClusterFacts(ray=ray.__version__, python=platform.python_version())
     lines = [judge_cluster(address, theirs, ours)]
     if theirs.gpus is not None and wanted.config and wanted.config.cluster.device == "cuda":
