@@ -1,23 +1,24 @@
 """Checks that run beside each other, each in a process of its own: none can hang, and none can take others along."""
 
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
+from pathlib import Path
 
 from pipelines.doctor.finding import Finding, failed
 from pipelines.doctor.wanted import Wanted
 
 BEDS = 4
 """As many checks run at once: most of their time is that of imports, on the processor."""
-GRACE_S = 5
-"""How long a check may outlive the command that was killed."""
+END_S = 5.0
 
 Look = Callable[[Wanted], list[Finding]]
 
@@ -34,14 +35,13 @@ class Check:
     limits of their own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Patient:
     """A check that runs."""
 
     place: int
     check: Check
-    process: SpawnProcess
-    answer: Connection
+    process: "subprocess.Popen[bytes]"
     deadline: float
 
 
@@ -56,68 +56,78 @@ def examine(checks: Sequence[Check], wanted: Wanted, *, verbose: bool = False) -
     try:
         while waiting or running:
             while waiting and len(running) < BEDS:
-                running.append(_admit(*waiting.popleft(), wanted, verbose))
-            until = min(patient.deadline for patient in running)
-            answered = wait([patient.answer for patient in running], max(0.0, until - time.monotonic()))
-            for patient in list(running):
-                if patient.answer in answered or time.monotonic() >= patient.deadline:
-                    running.remove(patient)
-                    found[patient.place] = _discharge(patient, patient.answer in answered)
+                place, check = waiting.popleft()
+                running.append(_Patient(place, check, _start(verbose), time.monotonic() + check.limit_s))
+                _hand_over(running[-1], wanted)
+            answered = _wait(running)
+            for patient in [patient for patient in running if patient in answered or _is_late(patient)]:
+                found[patient.place] = _discharge(patient) if patient in answered else [_too_late(patient.check)]
+                _end(patient)
+                running.remove(patient)
     finally:
         for patient in running:
             _end(patient)
     return [finding for place in sorted(found) for finding in found[place]]
 
 
-def _admit(place: int, check: Check, wanted: Wanted, verbose: bool) -> _Patient:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, check, wanted, verbose), daemon=True)
-    process.start()
-    theirs.close()
-    return _Patient(place, check, process, ours, time.monotonic() + check.limit_s)
+def _start(verbose: bool) -> "subprocess.Popen[bytes]":
+    """In a session of its own: a Ctrl-C is this process's, which ends its checks."""
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "pipelines.doctor.examination"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if verbose else subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+    )
 
 
-def _discharge(patient: _Patient, has_answered: bool) -> list[Finding]:
-    name, limit_s = patient.check.name, patient.check.limit_s
-    try:
-        if not has_answered:
-            return [failed(name, f"no answer within {limit_s:g} s", "see what keeps it, or try again")]
-        answer: list[Finding] = patient.answer.recv()
-        return answer
-    except EOFError:
-        patient.process.join(GRACE_S)
-        end = _spell_end(patient.process.exitcode)
-        return [failed(name, f"the process that looked at it {end}", "reinstall what it loads; --verbose shows more")]
-    finally:
-        _end(patient)
+def _hand_over(patient: _Patient, wanted: Wanted) -> None:
+    """One that was never given anything ends by itself."""
+    assert patient.process.stdin is not None
+    with suppress(BrokenPipeError), patient.process.stdin as stdin:
+        stdin.write(pickle.dumps((patient.check, wanted)))
+
+
+def _wait(running: Sequence[_Patient]) -> list[_Patient]:
+    """Those that answer or end before the first of them is late."""
+    left_s = min(patient.deadline for patient in running) - time.monotonic()
+    answers = {patient.process.stdout.fileno(): patient for patient in running if patient.process.stdout}
+    return [answers[number] for number in wait(list(answers), max(0.0, left_s)) if isinstance(number, int)]
+
+
+def _is_late(patient: _Patient) -> bool:
+    return time.monotonic() >= patient.deadline
+
+
+def _too_late(check: Check) -> Finding:
+    return failed(check.name, f"no answer within {check.limit_s:g} s", "see what keeps it, or try again")
+
+
+def _discharge(patient: _Patient) -> list[Finding]:
+    assert patient.process.stdout is not None
+    answer = patient.process.stdout.read()
+    if answer:
+        found: list[Finding] = pickle.loads(answer)
+        return found
+    with suppress(subprocess.TimeoutExpired):
+        patient.process.wait(END_S)
+    end = f"the process that looked at it {_spell_end(patient.process.returncode)}"
+    return [failed(patient.check.name, end, "reinstall what it loads; --verbose shows more")]
 
 
 def _end(patient: _Patient) -> None:
-    patient.process.kill()
-    patient.process.join()
-    patient.process.close()
-    patient.answer.close()
+    """With what it has started, which is in its session."""
+    if patient.process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(patient.process.pid, signal.SIGKILL)
+    patient.process.wait()
+    if patient.process.stdout:
+        patient.process.stdout.close()
 
 
 def _spell_end(code: int | None) -> str:
     if code is None or code >= 0:
         return f"ended with {code}"
     return f"was ended by {signal.Signals(-code).name}"
-
-
-def _answer(answer: Connection, check: Check, wanted: Wanted, verbose: bool) -> None:
-    """The life of a check's process."""
-    signal.alarm(int(check.limit_s) + GRACE_S)
-    # What libraries print belongs to no line: stdout is the command's.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(2 if verbose else nowhere, 1)
-    if not verbose:
-        os.dup2(nowhere, 2)
-    try:
-        found = check.look(wanted)
-    except Exception as error:
-        traceback.print_exception(error)
-        first = (str(error).splitlines() or [""])[0]
-        found = [failed(check.name, f"unexpected {type(error).__name__}: {first}", "--verbose shows where")]
-    answer.send(found)

@@ -47,7 +47,7 @@ def job_file(tmp_path: Path, tiny_model: Path) -> Path:
 def test_help_has_an_example_for_every_command(pabcast: Any) -> None:
     code, out, _ = pabcast("--help")
     assert code == 0
-    for command in ("run", "generate", "schedule", "models"):
+    for command in ("run", "generate", "schedule", "models", "doctor"):
         assert command in out
         code, text, _ = pabcast(command, "--help")
         assert code == 0
@@ -67,7 +67,13 @@ def test_a_plan_of_which_no_row_can_be_made_ends_as_its_run_would(
 
 def test_neither_help_nor_bad_usage_loads_torch_or_ray() -> None:
     heavy = ("torch", "ray", "diffusers", "matplotlib", "pyarrow")
-    for arguments in (["--help"], ["run", "none.yaml"], ["generate", "x", "--size", "1"], ["nonsense"]):
+    for arguments in (
+        ["--help"],
+        ["run", "none.yaml"],
+        ["generate", "x", "--size", "1"],
+        ["nonsense"],
+        ["doctor", "none.yaml"],
+    ):
         code = (
             f"import sys\nsys.argv = ['pabcast', *{arguments!r}]\nfrom pipelines.cli import main\n"
             f"try:\n    main()\nexcept SystemExit:\n    print([name for name in {heavy!r} if name in sys.modules])\n"

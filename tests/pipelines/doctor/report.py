@@ -39,12 +39,17 @@ class Report:
         return [check["name"] for check in self.answer["checks"] if check["status"] == "failed"]
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's, without a store and a cluster."""
+    environment = {name: value for name, value in os.environ.items() if name not in UNSET}
+    return environment | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+
+
 def diagnose(
     *arguments: object, folder: Path, variables: Mapping[str, str] | None = None, within: Sequence[str] = ()
 ) -> Report:
     """`pabcast doctor --json` in `folder`, with these variables in its environment, run by the command `within`."""
-    environment = {name: value for name, value in os.environ.items() if name not in UNSET}
-    environment |= {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **(variables or {})}
+    environment = {**clean_environment(), **(variables or {})}
     command = [*within, sys.executable, "-m", "pipelines.cli", "doctor", *map(str, arguments), "--json"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
     return Report(done.returncode, done.stdout, done.stderr)

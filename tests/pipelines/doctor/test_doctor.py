@@ -2,17 +2,21 @@
 
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from pipelines.places import ROOT
 from tests.pipelines.conftest import S3Server
 from tests.pipelines.doctor.other_ray import VERSION, save_other_ray
-from tests.pipelines.doctor.report import diagnose
+from tests.pipelines.doctor.report import clean_environment, diagnose
 from tests.pipelines.faults import FaultProxy
 from tests.ray_head import NO_TOKEN, free_port, ray_head
 
@@ -188,6 +192,19 @@ def test_bad_usage_ends_with_2_and_one_sentence(tmp_path: Path, arguments: list[
     assert (report.code, report.out, report.err.count("\n")) == (2, "", 1)
     assert sentence in report.err
     assert time.monotonic() - begun < 60
+
+
+def test_ctrl_c_ends_it_and_its_checks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "doctor"]
+    doctor = subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+    checks: list[psutil.Process] = []
+    while len(checks) < 2 and doctor.poll() is None:
+        checks = psutil.Process(doctor.pid).children()
+    doctor.send_signal(signal.SIGINT)
+    _, err = doctor.communicate(timeout=60)
+    assert (doctor.returncode, err) == (130, "stopped\n")
+    _, alive = psutil.wait_procs(checks, timeout=10)
+    assert alive == []
 
 
 def test_something_silent_at_the_address_is_told_and_not_waited_for(tmp_path: Path) -> None:
