@@ -1,4 +1,7 @@
-"""`pabcast doctor` end to end: a healthy machine passes, and of what is wrong the right line fails and only that."""
+"""`pabcast doctor` end to end: a healthy machine passes, and of what is wrong the right line fails and only that.
+
+A run takes four seconds on two cores; those that are marked slow are so together.
+"""
 
 import os
 import shutil
@@ -37,11 +40,13 @@ def test_a_healthy_machine_has_no_failed_line_and_is_left_as_it_was(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_a_config_the_machine_is_looked_at(tmp_path: Path) -> None:
     report = diagnose(folder=tmp_path)
     assert (report.code, list(report.lines)) == (0, ALWAYS), report.err
 
 
+@pytest.mark.slow
 def test_an_endpoints_config_is_looked_at_too(tmp_path: Path) -> None:
     report = diagnose("configs/serve.yaml", f"store.uri={tmp_path}/serve", folder=tmp_path)
     assert (report.code, list(report.lines)) == (0, [*ALWAYS[:5], "store", *ALWAYS[5:]]), report.err
@@ -59,6 +64,7 @@ def test_of_a_store_that_is_down_the_store_fails(tmp_path: Path) -> None:
     assert "test-secret" not in report.out + report.err
 
 
+@pytest.mark.slow
 def test_of_an_endpoint_of_s3_that_is_down_the_endpoint_fails(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     report = diagnose(folder=tmp_path, variables={"AWS_ENDPOINT_URL": url})
@@ -66,6 +72,7 @@ def test_of_an_endpoint_of_s3_that_is_down_the_endpoint_fails(tmp_path: Path) ->
     assert report.lines["s3 endpoint"]["found"] == f"nothing answers at {url}: Connection refused"
 
 
+@pytest.mark.slow
 def test_of_a_store_without_conditional_puts_the_store_fails(tmp_path: Path, moto_server: S3Server) -> None:
     bucket = moto_server.make_bucket()
     with FaultProxy(moto_server.endpoint, 0.0, drops="If-None-Match") as proxy:
@@ -76,6 +83,7 @@ def test_of_a_store_without_conditional_puts_the_store_fails(tmp_path: Path, mot
     assert "run one at a time, or take a store that knows If-None-Match" in report.lines["store"]["way_out"]
 
 
+@pytest.mark.slow
 def test_a_real_store_passes_and_keeps_nothing(tmp_path: Path, s3_server: S3Server, s3_uri: str) -> None:
     from pipelines.store import open_store
 
@@ -160,6 +168,7 @@ def test_a_cluster_that_asks_for_a_token_is_told_from_one_that_does_not(tmp_path
     assert token not in unasked.out + shown.out + shown.err
 
 
+@pytest.mark.slow
 def test_of_an_address_that_nobody_answers_at_the_cluster_fails(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     report = diagnose("--address", address, folder=tmp_path)
@@ -167,6 +176,7 @@ def test_of_an_address_that_nobody_answers_at_the_cluster_fails(tmp_path: Path) 
     assert report.lines["ray cluster"]["found"] == f"nothing answers at the address {address}: Connection refused"
 
 
+@pytest.mark.slow
 def test_a_model_that_is_cut_short_fails_and_the_rest_does_not(tmp_path: Path, tiny_model: Path) -> None:
     shutil.copytree(tiny_model, tmp_path / "model")
     weights = next((tmp_path / "model/transformer").glob("*.safetensors"))
@@ -207,6 +217,7 @@ def test_ctrl_c_ends_it_and_its_checks(tmp_path: Path) -> None:
     assert alive == []
 
 
+@pytest.mark.slow
 def test_something_silent_at_the_address_is_told_and_not_waited_for(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
