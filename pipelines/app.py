@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.bench import bench
+from pipelines.commands.doctor import doctor
 from pipelines.commands.generate import generate
 from pipelines.commands.models import models
 from pipelines.commands.output import tell
@@ -30,6 +31,7 @@ app.command()(schedule)
 app.command()(report)
 app.command()(serve)
 app.command()(models)
+app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from actors.engine import ModelCard
 from cluster.errors import ConfigError, RequestError
 from cluster.guidance import branches_of
-from pipelines.config import JobConfig
+from pipelines.config import JobConfig, VideoConfig
 from pipelines.local_room import check_room
 from pipelines.metadata import METADATA_KEY
 from pipelines.models import read_whole_card
@@ -39,6 +39,22 @@ def check_job(config: JobConfig) -> CheckedJob:
         ConfigError: a model, an input, a size, a gang's width or a number of workers that cannot work.
         StoreError: the input or the output store cannot be used; told within 15 s.
     """
+    card = check_settings(config)
+    check_room(config.cluster, card.path)
+    store = open_store(config.output.uri, "output.uri")
+    _check_apart(open_store(config.input.path, "input.path"), store)
+    found = check_input(config.input.path)
+    result = probe(store)
+    _check_ours(store)
+    return CheckedJob(config=config, card=card, input=found, store=store, probe=result)
+
+
+def check_settings(config: VideoConfig) -> ModelCard:
+    """The card of a config's model, whose files are whole and whose numbers the config's settings suit.
+
+    Raises:
+        ConfigError: a model, a size, a PAB or a gang's width that cannot work.
+    """
     config.gang.check_workers(config.cluster.widest_of_a_job)
     card = read_whole_card(config.model)
     sampling = config.sampling
@@ -47,13 +63,7 @@ def check_job(config: JobConfig) -> CheckedJob:
     except RequestError as error:
         raise ConfigError(f"sampling: {error}") from error
     check_blocks(config.pab, card.numbers.num_layers)
-    check_room(config.cluster, card.path)
-    store = open_store(config.output.uri, "output.uri")
-    _check_apart(open_store(config.input.path, "input.path"), store)
-    found = check_input(config.input.path)
-    result = probe(store)
-    _check_ours(store)
-    return CheckedJob(config=config, card=card, input=found, store=store, probe=result)
+    return card
 
 
 def _check_ours(output: Store) -> None:

@@ -7,7 +7,7 @@ import psutil
 
 from cluster.errors import ConfigError
 from pipelines.commands.output import spell_bytes
-from pipelines.config import ClusterConfig
+from pipelines.config import ClusterConfig, Device
 
 WORKERS_A_CORE = 8
 """More of them mostly wait for each other."""
@@ -23,11 +23,17 @@ def check_room(cluster: ClusterConfig, model: str, key: str = "cluster.workers")
     """
     if cluster.address is not None:
         return
-    on_gpu = cluster.device == "cuda" or (cluster.device == "auto" and _GPU.exists())
-    weights = 0 if on_gpu else sum(file.stat().st_size for file in Path(model).glob("*/*.safetensors"))
+    weights = (
+        0 if runs_on_gpu(cluster.device) else sum(file.stat().st_size for file in Path(model).glob("*/*.safetensors"))
+    )
     problem = room_problem(cluster.workers, os.cpu_count() or 1, psutil.virtual_memory().total, weights)
     if problem:
         raise ConfigError(f"{key} is {cluster.workers}, but {problem}")
+
+
+def runs_on_gpu(device: Device) -> bool:
+    """Whether workers of this machine with that `cluster.device` would hold their model on a GPU."""
+    return device == "cuda" or (device == "auto" and _GPU.exists())
 
 
 def room_problem(workers: int, cores: int, memory_bytes: int, weights_bytes: int) -> str:

@@ -96,7 +96,7 @@ def _how(config: ClusterConfig) -> dict[str, Any]:
         mark_this_driver()
         how |= {"address": "local", "num_cpus": config.workers, "include_dashboard": False}
     else:
-        _reach(config.address)
+        reach(config.address)
         how["address"] = config.address
     if config.ship_code:
         how["runtime_env"] = {"py_modules": [str(ROOT / name) for name in ("cluster", "actors", "pipelines")]}
@@ -158,12 +158,15 @@ def _hushed() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _reach(address: str) -> None:
-    """Tell an address that nobody answers at within seconds; Ray itself takes minutes."""
+def reach(address: str, what: str = "cluster.address", timeout_s: float = REACH_TIMEOUT_S) -> None:
+    """Raise `ClusterError`, which calls the address `what`, if nobody answers soon; Ray itself takes minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=REACH_TIMEOUT_S).close()
+        socket.create_connection((host, int(port)), timeout=timeout_s).close()
     except OSError as error:
-        raise ClusterError(f"nothing answers at cluster.address {address}: {error.strerror or error}") from error
+        raise ClusterError(
+            f"nothing answers at {what} {address}: {error.strerror or error}; "
+            "correct it, or see that Ray's head runs there and the network lets this machine through"
+        ) from error

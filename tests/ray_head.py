@@ -31,6 +31,8 @@ class RayHead:
     """The URL that `serve deploy` talks to; empty if the cluster has none."""
     pid: int
     """Of `ray start`, whose descendants all processes of the cluster are."""
+    client: str
+    """Where Ray Client reaches it, as ray://host:port."""
 
 
 def free_port() -> int:
@@ -41,17 +43,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def ray_head(cpus: int, *, dashboard: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[RayHead]:
-    """Started by `ray start`, with more in its `environment`, and ended with the `with`, by its processes."""
-    port, dashboard_port = free_port(), free_port()
+def ray_head(cpus: int, *, dashboard: bool = False, variables: Mapping[str, str] = NO_TOKEN) -> Iterator[RayHead]:
+    """Started by `ray start` with these environment variables, and ended with the `with`, by its processes."""
+    port, dashboard_port, client_port = free_port(), free_port(), free_port()
     # Not in tmp_path: the path of a Unix socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         command = [RAY, "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}"]
-        command += [f"--ray-client-server-port={free_port()}", f"--temp-dir={folder}", "--disable-usage-stats"]
+        command += [f"--ray-client-server-port={client_port}", f"--temp-dir={folder}", "--disable-usage-stats"]
         command += ["--node-ip-address=127.0.0.1", f"--include-dashboard={str(dashboard).lower()}"]
         if dashboard:
             command += [f"--dashboard-port={dashboard_port}", f"--dashboard-agent-listen-port={free_port()}"]
-        variables = {**NO_TOKEN, **(environment or {})}
         head = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
         assert head.stdout is not None
         try:
@@ -62,7 +63,8 @@ def ray_head(cpus: int, *, dashboard: bool = False, environment: Mapping[str, st
                     break
             assert head.poll() is None, "".join(said)
             url = f"http://127.0.0.1:{dashboard_port}" if dashboard else ""
-            yield RayHead(address=f"127.0.0.1:{port}", dashboard=url, pid=head.pid)
+            client = f"ray://127.0.0.1:{client_port}"
+            yield RayHead(address=f"127.0.0.1:{port}", dashboard=url, pid=head.pid, client=client)
         finally:
             _end(head)
 

@@ -42,15 +42,15 @@ def open_streams() -> None:
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print `value` as one JSON line on stdout, in ASCII where stdout is not UTF-8."""
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    typer.echo(_harmless(json.dumps(value, ensure_ascii=not is_utf8, allow_nan=False)))
+    typer.echo(harmless(json.dumps(value, ensure_ascii=not is_utf8, allow_nan=False)))
 
 
 def tell(text: str, *, as_json: bool = False) -> None:
     """Print lines for a person: on stdout, or on stderr where stdout belongs to JSON."""
-    typer.echo(_harmless(text), err=as_json)
+    typer.echo(harmless(text), err=as_json)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """`text` with the characters that command a terminal, or turn the direction of its text, as JSON escapes."""
     commands = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
     return re.sub(commands, lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -10,12 +10,16 @@ SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>reduce y
 
 
 class FaultProxy:
-    """Answers 503 to a share of all requests: before they reach the store, or (`lost_answers`) after."""
+    """Answers 503 to a share of all requests: before they reach the store, or (`lost_answers`) after.
 
-    def __init__(self, endpoint: str, share: float, seed: int = 0, lost_answers: bool = False) -> None:
+    A header `drops` does not get through.
+    """
+
+    def __init__(self, endpoint: str, share: float, seed: int = 0, lost_answers: bool = False, drops: str = "") -> None:
         self.backend = urlsplit(endpoint).netloc
         self.share = share
         self.lost_answers = lost_answers
+        self.drops = drops.lower()
         self.failed = 0
         self.passed = 0
         self._random = random.Random(seed)
@@ -57,7 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, [], SLOW_DOWN)
             return
         connection = http.client.HTTPConnection(self.faults.backend, timeout=30)
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        headers = {
+            name: value for name, value in self.headers.items() if name.lower() not in ("expect", self.faults.drops)
+        }
         connection.request(self.command, self.path, body=body, headers=headers)
         answer = connection.getresponse()
         data = answer.read()

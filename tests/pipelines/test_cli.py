@@ -47,7 +47,7 @@ def job_file(tmp_path: Path, tiny_model: Path) -> Path:
 def test_help_has_an_example_for_every_command(pabcast: Any) -> None:
     code, out, _ = pabcast("--help")
     assert code == 0
-    for command in ("run", "report", "generate", "schedule", "models"):
+    for command in ("run", "report", "generate", "schedule", "models", "doctor"):
         assert command in out
         code, text, _ = pabcast(command, "--help")
         assert code == 0
@@ -73,6 +73,7 @@ def test_neither_help_nor_bad_usage_loads_torch_or_ray() -> None:
         ["generate", "x", "--size", "1"],
         ["report", "x", "--out", "y"],
         ["nonsense"],
+        ["doctor", "none.yaml"],
     ):
         code = (
             f"import sys\nsys.argv = ['pabcast', *{arguments!r}]\nfrom pipelines.cli import main\n"

@@ -1,0 +1,97 @@
+"""The store that something will be written to, and the input that is read: really tried."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cluster.errors import ConfigError, StoreError
+from pipelines.commands.output import spell_bytes, spell_seconds
+from pipelines.config import JobConfig
+from pipelines.doctor.finding import Finding, failed, failed_by, ok, warning
+from pipelines.doctor.wanted import Wanted
+from pipelines.prompts import check_input
+from pipelines.store import LocalStore, ProbeResult, Store, open_store, probe
+
+SLOW_S = 5.0
+REACH_S = 5.0
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+
+def look_at_store(wanted: Wanted) -> list[Finding]:
+    """The line `store`: writes, reads, races for and deletes a few small objects, and leaves nothing."""
+    begun = time.monotonic()
+    try:
+        store = open_store(wanted.store or "", wanted.store_key)
+        with _left_as_it_was(store):
+            result = probe(store)
+    except (ConfigError, StoreError) as error:
+        return [failed_by("store", error)]
+    return [judge_store(result, time.monotonic() - begun)]
+
+
+def judge_store(result: ProbeResult, seconds: float) -> Finding:
+    """Whether the store keeps two jobs from making the same video, and how long its answers took."""
+    took = f"tried in {spell_seconds(seconds)}"
+    if result.conditional_put == "no lock":
+        found, _, way_out = result.message.rpartition("; ")
+        return failed("store", f"{found}; {took}", f"{way_out}, or take a store that knows If-None-Match")
+    found = f"{result.message}; {took}"
+    if seconds > SLOW_S:
+        return warning("store", found, "each video waits for a few such calls: take a store that is nearer")
+    return ok("store", found)
+
+
+def look_at_endpoint(wanted: Wanted) -> list[Finding]:
+    """The line `s3 endpoint`, where the environment names one and no bucket is asked about."""
+    url = next(os.environ[name] for name in ENDPOINTS if os.environ.get(name))
+    parts = urlsplit(url)
+    place = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    try:
+        port = int(place.rpartition(":")[2])
+        socket.create_connection((parts.hostname or "", port), timeout=REACH_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return [
+            failed("s3 endpoint", f"nothing answers at {place}: {reason}", "check AWS_ENDPOINT_URL and the network")
+        ]
+    return [ok("s3 endpoint", f"{place} answers; --store s3://bucket/prefix tries its conditional put")]
+
+
+def has_endpoint() -> bool:
+    """Whether the environment names one."""
+    return any(os.environ.get(name) for name in ENDPOINTS)
+
+
+def look_at_input(wanted: Wanted) -> list[Finding]:
+    """The line `input` of a job."""
+    if not isinstance(wanted.config, JobConfig):
+        return []
+    try:
+        found = check_input(wanted.config.input.path)
+    except (ConfigError, StoreError) as error:
+        return [failed_by("input", error)]
+    files = f"{len(found.files)} file{'' if len(found.files) == 1 else 's'}"
+    return [ok("input", f"{found.uri}: {files} of {found.format}, {spell_bytes(found.bytes)}")]
+
+
+@contextmanager
+def _left_as_it_was(store: Store) -> Iterator[None]:
+    """Remove the folders that the probe of a local store has made."""
+    made = []
+    if isinstance(store, LocalStore):
+        folders = [store.root / "_pabcast/probe", store.root / "_pabcast", store.root, *store.root.parents]
+        made = [folder for folder in folders if not folder.exists()]
+    try:
+        yield
+    finally:
+        _remove_empty(made)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

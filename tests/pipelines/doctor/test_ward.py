@@ -1,0 +1,80 @@
+"""Checks in processes of their own: whatever one does, it is a line, and the others have theirs."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from pipelines.doctor.wanted import Wanted
+from pipelines.doctor.ward import Check, examine
+from pipelines.places import ROOT
+from tests.pipelines.doctor import patients
+
+WANTED = Wanted(store="s3://bucket/x")
+
+
+def test_the_findings_come_in_the_order_of_the_checks_whichever_is_first() -> None:
+    checks = [Check(name=str(number), look=patients.well) for number in range(6)]
+    checks.insert(0, Check(name="hanging", look=patients.hanging, limit_s=3))
+    findings = examine(checks, WANTED)
+    assert [finding.name for finding in findings] == ["hanging", *["well"] * 6]
+    assert findings[1].found == "the store is s3://bucket/x"
+
+
+@pytest.mark.parametrize(
+    ("look", "found"),
+    [
+        (patients.raising, "unexpected LookupError: no such thing"),
+        (patients.dying, "the process that looked at it was ended by SIGABRT"),
+        (patients.leaving, "the process that looked at it ended with 3"),
+    ],
+)
+def test_a_check_that_breaks_is_a_failed_line_and_the_next_is_not(look, found, capfd) -> None:
+    findings = examine([Check(name="broken", look=look), Check(name="well", look=patients.well)], WANTED)
+    assert [(finding.name, finding.status) for finding in findings] == [("broken", "failed"), ("well", "ok")]
+    assert findings[0].found == found
+    assert findings[0].way_out
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("look", [patients.hanging, patients.stubborn])
+def test_a_check_that_hangs_has_failed_once_its_time_is_over_and_is_gone(look) -> None:
+    begun = time.monotonic()
+    (finding,) = examine([Check(name="hanging", look=look, limit_s=4)], WANTED)
+    assert (finding.status, finding.found) == ("failed", "no answer within 4 s")
+    assert time.monotonic() - begun < 30
+    assert [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_what_libraries_print_reaches_stderr_only_and_only_if_it_is_asked_for(capfd) -> None:
+    check = Check(name="chatty", look=patients.chatty)
+    assert examine([check], WANTED)[0].status == "ok"
+    assert capfd.readouterr() == ("", "")
+    examine([check], WANTED, verbose=True)
+    out, err = capfd.readouterr()
+    assert (out, sorted(err.split("\n"))) == ("", ["", "said on stdout", "written to 1", "written to 2"])
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(capfd) -> None:
+    examine([Check(name="raising", look=patients.raising)], WANTED, verbose=True)
+    assert "in raising\n    raise LookupError" in capfd.readouterr().err
+
+
+def test_a_check_does_not_outlive_a_command_that_was_killed_for_long() -> None:
+    code = (
+        "from pipelines.doctor.wanted import Wanted\nfrom pipelines.doctor.ward import Check, examine\n"
+        "from tests.pipelines.doctor import patients\n"
+        "examine([Check(name='hanging', look=patients.hanging, limit_s=1)], Wanted())\n"
+    )
+    command = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    children: list[psutil.Process] = []
+    while not children and command.poll() is None:
+        children = psutil.Process(command.pid).children()
+    command.kill()
+    command.wait()
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
