@@ -11,7 +11,7 @@ from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # type: ignore[attr-defined]
 from ray.experimental.internal_kv import internal_kv_get_gcs_client
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import NODE_ID_LABEL_KEY, PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.demand import Demand, Market, Resources
@@ -53,6 +53,11 @@ def accelerators() -> list[str]:
 def beside_us() -> NodeAffinitySchedulingStrategy:
     """Where an actor belongs that its starter cannot do without: on its node, which no autoscaler takes away."""
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def label_of_our_node() -> dict[str, str]:
+    """`beside_us` for what takes a label selector."""
+    return {NODE_ID_LABEL_KEY: ray.get_runtime_context().get_node_id()}
 
 
 def living_nodes() -> set[str]:

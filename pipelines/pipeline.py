@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray.data
 
-from cluster.placement import accelerators, beside_us
+from cluster.placement import accelerators, label_of_our_node
 from pipelines.checker import Checker
 from pipelines.commits import Commits
 from pipelines.config import JobConfig
@@ -66,17 +66,15 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
     source = PromptSource(job.input.store, job.input.files, job.input.format, ReadGate(desk.actor))
     readers = min(READERS, len(job.input.files))
     # Workers' nodes come and go, and none is given back while a process of Ray Data is there.
-    here = beside_us()
-    rows = ray.data.read_datasource(
-        source, num_cpus=NO_CPUS, concurrency=readers, ray_remote_args={"scheduling_strategy": here}
-    )
-    rows.context.scheduling_strategy = here
+    here = label_of_our_node()
+    rows = ray.data.read_datasource(source, num_cpus=NO_CPUS, concurrency=readers, label_selector=here)
     rows.context.target_max_block_size = BLOCK_BYTES
     wanted = rows.map_batches(
         check,
         batch_size=CHECK_ROWS,
         batch_format="pyarrow",
         num_cpus=NO_CPUS,
+        label_selector=here,
         compute=ray.data.TaskPoolStrategy(size=CHECKERS),
     )
     outcomes: Dataset = wanted.map_batches(
@@ -85,6 +83,7 @@ def outcomes_of(job: CheckedJob, desk: RemoteDesk) -> "Dataset":
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=NO_CPUS,
+        label_selector=here,
         compute=ray.data.ActorPoolStrategy(
             size=processes, max_tasks_in_flight_per_actor=BLOCKS_AHEAD, max_concurrent_calls_per_actor=BLOCKS_AHEAD
         ),

@@ -1,7 +1,9 @@
 #!/bin/bash
 # Start a real S3 server for tests: one Ceph monitor, one OSD and one RADOS gateway, all on 127.0.0.1.
 #
-#   infra/s3/rgw-up.sh DIR [PORT]        (default port 7480; PORT+1 and PORT+2 are the monitor's)
+#   infra/s3/rgw-up.sh DIR [PORT [ADDRESS]]
+#                                        (default port 7480; PORT+1 and PORT+2 are the monitor's; with ADDRESS the
+#                                        gateway listens there, so that other machines reach it)
 #   source DIR/env                       sets AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...
 #   infra/s3/rgw-down.sh DIR             stops it and removes DIR
 #
@@ -11,6 +13,7 @@ set -euo pipefail
 
 dir=${1:?usage: rgw-up.sh DIR [PORT]}
 port=${2:-7480}
+address=${3:-127.0.0.1}
 here=$(cd "$(dirname "$0")" && pwd)
 
 for tool in radosgw radosgw-admin ceph-mon ceph-osd ceph ceph-authtool monmaptool; do
@@ -25,10 +28,10 @@ if [ -n "$(ls -A "$dir")" ]; then
     echo "$dir is not empty; stop what runs there with rgw-down.sh, or give another folder" >&2
     exit 2
 fi
-for taken in "$port" $((port + 1)) $((port + 2)); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$taken") 2>/dev/null; then
+for taken in "$address/$port" 127.0.0.1/$((port + 1)) 127.0.0.1/$((port + 2)); do
+    if (exec 3<>"/dev/tcp/$taken") 2>/dev/null; then
         rmdir "$dir"
-        echo "port $taken is taken; give another one: rgw-up.sh $dir PORT" >&2
+        echo "port ${taken#*/} is taken; give another one: rgw-up.sh $dir PORT" >&2
         exit 2
     fi
 done
@@ -72,7 +75,7 @@ osd memory target = 939524096
 bluestore block size = 4294967296
 [client.admin]
 rgw data = $dir/rgw
-rgw frontends = beast endpoint=127.0.0.1:$port
+rgw frontends = beast endpoint=$address:$port
 CONF
 export CEPH_ARGS="-c $dir/ceph.conf"
 
@@ -95,7 +98,7 @@ setsid bash -c 'echo $$ >"$1/run/rgw.pid"; exec radosgw -n client.admin --foregr
 
 ready=
 for _ in $(seq 240); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    if (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null; then
         ready=yes
         break
     fi
@@ -106,7 +109,7 @@ radosgw-admin user create --uid=test --display-name=test \
     --access-key="$access_key" --secret-key="$secret_key" >"$dir/log/user.out" 2>&1
 
 cat >"$dir/env" <<ENV
-export AWS_ENDPOINT_URL=http://127.0.0.1:$port
+export AWS_ENDPOINT_URL=http://$address:$port
 export AWS_ACCESS_KEY_ID=$access_key
 export AWS_SECRET_ACCESS_KEY=$secret_key
 export AWS_DEFAULT_REGION=us-east-1

@@ -34,9 +34,8 @@ def test_a_row_of_the_table_names_the_object_and_the_secrets_of_its_overlay(over
 
 def test_every_link_and_every_folder_of_a_command_is_there() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", TEXT)
-    ours = [link for link in links if link != "../image"]
-    assert len(ours) >= 8
-    assert [link for link in ours if not (KUBERAY / link).exists()] == []
+    assert len(links) >= 8
+    assert [link for link in links if not (KUBERAY / link).exists()] == []
     applied = re.findall(r"^kubectl apply -k (infra\S+)$", TEXT, re.MULTILINE)
     assert len(applied) == 4
     assert all((ROOT / folder / "kustomization.yaml").is_file() for folder in applied)

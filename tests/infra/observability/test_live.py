@@ -60,7 +60,10 @@ class Scraped:
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """A job that loses a rank, beside an endpoint that makes, refuses and forgets videos, on two workers."""
     folder = tmp_path_factory.mktemp("live")
-    with ray_head(4, dashboard=True, variables={**NO_TOKEN, **QUICK_EXPORT}) as head, running_beside(head, folder) as (endpoint, url):
+    with (
+        ray_head(4, dashboard=True, variables={**NO_TOKEN, **QUICK_EXPORT}) as head,
+        running_beside(head, folder) as (endpoint, url),
+    ):
         wait_for(url, "count(ray_pabcast_serve_requests_total{status='200'})", 2)
         begun = time.time()
         job = start_job(folder, head)
