@@ -48,10 +48,13 @@ def judge_store(result: ProbeResult, seconds: float) -> Finding:
 def look_at_endpoint(wanted: Wanted) -> list[Finding]:
     """The line `s3 endpoint`, where the environment names one and no bucket is asked about."""
     url = next(os.environ[name] for name in ENDPOINTS if os.environ.get(name))
-    parts = urlsplit(url)
-    place = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     try:
-        port = int(place.rpartition(":")[2])
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # what it says quotes the URL, which may hold a password
+        return [failed("s3 endpoint", "AWS_ENDPOINT_URL is no URL", "set it as in http://127.0.0.1:9000")]
+    place = f"{parts.scheme}://{parts.hostname}:{port}"
+    try:
         socket.create_connection((parts.hostname or "", port), timeout=REACH_S).close()
     except OSError as error:
         reason = error.strerror or str(error)

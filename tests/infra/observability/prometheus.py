@@ -11,7 +11,7 @@ from pipelines.places import ROOT
 from tests.ray_head import RayHead, free_port
 
 CONFIG = ROOT / "infra/observability/prometheus-remote.yml"
-ADDRESSES = ("http://pabcast-head-svc:8265", "pabcast-serve-svc:8000")
+ADDRESSES = ("http://pabcast-head-svc:8265", "pabcast-endpoint-serve-svc:8000")
 """What a user sets in it: the head's dashboard and the endpoint."""
 QUICK = {"15s": "1s", "refresh_interval: 10s": "refresh_interval: 1s"}
 READY_S = 60.0

@@ -73,6 +73,14 @@ def test_of_an_endpoint_of_s3_that_is_down_the_endpoint_fails(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("url", ["http://[::1", "http://user:pa/ss@host"])
+def test_an_endpoint_of_s3_that_is_no_url_is_told_without_what_it_holds(tmp_path: Path, url: str) -> None:
+    report = diagnose(folder=tmp_path, variables={"AWS_ENDPOINT_URL": url})
+    assert (report.code, report.failed) == (1, ["s3 endpoint"]), report.err
+    assert report.lines["s3 endpoint"]["found"] == "AWS_ENDPOINT_URL is no URL"
+
+
+@pytest.mark.slow
 def test_of_a_store_without_conditional_puts_the_store_fails(tmp_path: Path, moto_server: S3Server) -> None:
     bucket = moto_server.make_bucket()
     with FaultProxy(moto_server.endpoint, 0.0, drops="If-None-Match") as proxy:
