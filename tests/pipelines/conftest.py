@@ -112,6 +112,8 @@ def s3_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name)
     for name, value in server.variables.items():
         monkeypatch.setenv(name, value)
+    # boto3 keeps the session of its first client, with that one's keys.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     return server
 
 

@@ -151,6 +151,7 @@ async function start() {
   document.getElementById("model").textContent = page.model;
   ask.elements.pab.replaceChildren(...page.presets.map((name) => new Option(name, name)));
   for (const [name, value] of Object.entries(page.defaults)) ask.elements[name].value = value;
+  ask.querySelector("fieldset").disabled = false;
   await listOlder();
 }
 

@@ -16,6 +16,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chr
 
 PROMPT = "a red circle moving left over a black background"
 PHONE = {"width": 390, "height": 844}
+LATE = """
+const now = window.fetch;
+window.fetch = async (...asked) => {
+  if (asked[0] === "page.json") await new Promise((wake) => setTimeout(wake, 1500));
+  return now(...asked);
+};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,15 @@ def test_a_video_is_asked_for_watched_and_deleted(endpoint: Endpoint, page: Page
     assert page.locator(".card").count() == 0
     assert all(url.startswith((page.url, "blob:", "data:")) for url in outside), outside
     assert (tmp_path / "progress.png").stat().st_size > 5000
+
+
+def test_nobody_asks_before_the_defaults_are_there(page: Page) -> None:
+    page.add_init_script(LATE)
+    page.reload()
+    assert page.get_by_label("Prompt").is_disabled()
+    page.get_by_label("Prompt").fill("x" * 5000)
+    page.get_by_role("button", name="Make the video").click()
+    expect(page.get_by_role("alert")).to_contain_text("at most 4,096 are taken")
 
 
 def test_what_is_refused_is_said_and_a_remix_keeps_the_settings(page: Page) -> None:
