@@ -25,12 +25,10 @@ KEPT = tuple(dict.fromkeys((sys.prefix, sys.base_prefix, str(ROOT))))
 
 def can_be_had() -> bool:
     """Whether this process may make namespaces and networks."""
-    tools = all(shutil.which(tool) for tool in ("ip", "unshare", "nsenter", "mount"))
-    return tools and os.geteuid() == 0 and _call("ip", "link", "add", "pbtest", "type", "bridge") == 0 and _drop()
-
-
-def _drop() -> bool:
-    return _call("ip", "link", "del", "pbtest") == 0
+    if os.geteuid() != 0 or not all(shutil.which(tool) for tool in ("ip", "unshare", "nsenter", "mount")):
+        return False
+    bridge = f"pbt{os.getpid()}"
+    return _call("ip", "link", "add", bridge, "type", "bridge") == 0 and _call("ip", "link", "del", bridge) == 0
 
 
 class Network:
