@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
+from cluster.errors import StoreError
 from pipelines.commits import FAILURES_FOLDER, FailureRecord
 from pipelines.progress import Advance
+from pipelines.report.file_problem import file_problem
 from pipelines.report.watcher import EVERY
 from pipelines.store import NotFound, Outside, Store
 
@@ -67,7 +69,10 @@ def _read(store: Store, key: str) -> FailureRecord | None:
     try:
         with store.open(key) as file:
             return FailureRecord.from_json(file.read(LONGEST_BYTES))
-    except (NotFound, Outside, ValueError, OSError):
+    except (NotFound, Outside, ValueError):
+        return None
+    except (StoreError, OSError) as error:
+        file_problem(error)
         return None
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from cluster.errors import StoreError
 from pipelines.commits import CommittedSample
 from pipelines.report.dataset import Dataset
+from pipelines.report.file_problem import file_problem
 from pipelines.report.numbers import Numbers
 from pipelines.report.spread import spread
 from pipelines.report.still import NoPicture, first_frame
@@ -92,7 +93,7 @@ class Gallery:
         except ValueError:  # no key at all
             problem = "is no name of a file in the dataset"
         except (StoreError, OSError) as error:
-            problem = f"cannot be read: {_own_problem(error)}"
+            problem = f"cannot be read: {file_problem(error)}"
         return Card(sample=sample, problem=f"{name} {problem}")
 
 
@@ -126,14 +127,6 @@ def _read(store: Store, sample: CommittedSample, size: int | None) -> Card:
     return Card(sample=sample, video=_uri("video/mp4", data), still=_uri("image/webp", still))
 
 
-def _own_problem(error: StoreError | OSError) -> str:
-    """What is wrong with one file; raises what is wrong with the store, as every video would say after long tries."""
-    cause = error if isinstance(error, OSError) else error.__cause__
-    if not isinstance(cause, OSError):
-        raise error
-    return cause.strerror or type(cause).__name__
-
-
 def _form(aspect: float) -> str:
     bounds = {"tall": 0.8, "square": 1.15, "wide": 1.6}
     return next((form for form, bound in bounds.items() if aspect < bound), "wider")
@@ -155,7 +148,7 @@ def _size(store: Store, sample: CommittedSample) -> int:
     except (ValueError, Outside):  # ValueError: no key at all
         return 0
     except StoreError as error:
-        _own_problem(error)
+        file_problem(error)
         return 0
     return 0 if found is None else found.size
 

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Self
 
+from cluster.errors import StoreError
+from pipelines.report.file_problem import file_problem
 from pipelines.report.masks import NotYaml, is_secret, masked_text, masked_yaml
 from pipelines.run_file import RUN_FILE
 from pipelines.store import NotFound, Outside, Store
@@ -28,16 +30,23 @@ class RunRecord:
         """The record of the dataset in `store`; one with a `problem` if it has none, or none that can be shown."""
         try:
             with store.open(RUN_FILE) as file:
-                text = file.read(LONGEST_BYTES + 1).decode()
+                data = file.read(LONGEST_BYTES + 1)
         except NotFound:
             return cls(problem=f"There is no {RUN_FILE}, which would say.")
         except Outside as outside:
             return cls(problem=f"{RUN_FILE}, which would say, {outside}.")
+        except (StoreError, OSError) as error:
+            return cls(problem=f"{RUN_FILE}, which would say, cannot be read: {file_problem(error)}.")
+        return cls._understood(data)
+
+    @classmethod
+    def _understood(cls, data: bytes) -> Self:
+        if len(data) > LONGEST_BYTES:
+            return cls(problem=f"{RUN_FILE}, which would say, has more than {LONGEST_BYTES:,} bytes, and is not shown.")
+        try:
+            lines = data.decode().splitlines()
         except UnicodeDecodeError:
             return cls(problem=f"{RUN_FILE}, which would say, is no text in UTF-8.")
-        if len(text.encode()) > LONGEST_BYTES:
-            return cls(problem=f"{RUN_FILE}, which would say, has more than {LONGEST_BYTES:,} bytes, and is not shown.")
-        lines = text.splitlines()
         versions = {found[1]: found[2] for line in lines if (found := _COMMENT.match(line)) and not is_secret(found[1])}
         versions.pop("model_revision", None)
         try:

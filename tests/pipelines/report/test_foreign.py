@@ -268,3 +268,32 @@ def test_a_dataset_that_is_still_written_is_reported_as_far_as_it_is(folder: Loc
     finally:
         stop.set()
         writer.join()
+
+
+def test_frames_too_large_to_be_decoded_are_not(folder: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.report.still.MOST_PIXELS", 64 * 63)
+    (sample,) = fill(folder, {})
+    (card,) = gallery_of(folder).cards()
+    assert card.problem == (f"{sample.file_name} cannot be shown: its frames have 64x64 pixels, more than 4,032 in all")
+
+
+def test_a_file_that_may_not_be_read_is_told_beside_the_others(
+    folder: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, _ = fill(folder, {}, {}, failures=1)
+
+    def refuse(path: Path, *arguments: Any) -> Any:
+        if path.name in (locked.file_name.rpartition("/")[2], "run.yaml", f"row-{0:028x}.json"):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments)
+
+    def open_(path: Path, *arguments: Any, **options: Any) -> Any:
+        return opened(path, *arguments, **options) if arguments[:1] != ("rb",) else refuse(path, *arguments)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", open_)
+    made, page = page_of(folder, tmp_path / "page.html")
+    assert made.unshown == (f"{locked.file_name} cannot be read: Permission denied",)
+    assert made.embedded == 1
+    assert "_pabcast/run.yaml, which would say, cannot be read: Permission denied." in page
+    assert "1 of the files there cannot be read as records" in words(page)
