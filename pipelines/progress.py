@@ -154,8 +154,8 @@ class Advance(Protocol):
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Advance]:
-    """A bar on a terminal's stderr, silent elsewhere."""
+def counting(what: str, total: int | None) -> Iterator[Advance]:
+    """A bar on a terminal's stderr, silent elsewhere; it has no end where `total` is None."""
     from rich.console import Console
     from rich.progress import Progress as Display
 

@@ -1,15 +1,35 @@
 """The rows of a run that have no video, as its output records them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
+from cluster.errors import StoreError
 from pipelines.commits import FAILURES_FOLDER, FailureRecord
-from pipelines.store import NotFound, Store
+from pipelines.progress import Advance
+from pipelines.report.file_problem import file_problem
+from pipelines.report.watcher import EVERY
+from pipelines.store import NotFound, Outside, Store
 
 READ = 200
 """Records that are read; more are counted."""
+LONGEST_BYTES = 100_000
+"""Of a record; the reason of one that a run wrote has 2000 characters."""
+MEANINGS: Mapping[str, str] = {
+    "BadRow": "the row cannot be understood",
+    "RequestError": "it cannot be made as asked",
+    "OutOfMemory": "it does not fit the memory",
+    "NotFinite": "its numbers became NaN or infinite",
+    "GangError": "its workers died, hung or failed, again and again",
+    "Uncommittable": "something else is where its commit belongs",
+    "StoreError": "it could not be stored",
+    "StoreFull": "no space was left for it",
+    "ClusterError": "the cluster had no workers for it",
+    "Cancelled": "somebody stopped it",
+}
+"""What the class of an error says of a row, for people."""
 _READERS = 16
 
 
@@ -23,13 +43,15 @@ class Failures:
     """Files among the first that are no records."""
 
     @classmethod
-    def read(cls, store: Store, most: int = READ) -> Self:
+    def read(cls, store: Store, most: int = READ, advance: Advance | None = None) -> Self:
         """Those of the dataset in `store`, `most` of them in the order of their sources."""
         keys: list[str] = []
         count = 0
         for item in store.list(f"{FAILURES_FOLDER}/"):
             if item.key.endswith(".json"):
                 count += 1
+                if advance and count % EVERY == 0:
+                    advance(count)
                 if len(keys) < most:
                     keys.append(item.key)
         with ThreadPoolExecutor(_READERS, thread_name_prefix="failures") as pool:
@@ -45,9 +67,18 @@ class Failures:
 
 def _read(store: Store, key: str) -> FailureRecord | None:
     try:
-        return FailureRecord.from_json(store.get(key))
-    except (NotFound, ValueError):
+        with store.open(key) as file:
+            return FailureRecord.from_json(file.read(LONGEST_BYTES))
+    except (NotFound, Outside, ValueError):
         return None
+    except (StoreError, OSError) as error:
+        file_problem(error)
+        return None
+
+
+def meaning_of(kind: str) -> str:
+    """What a kind of error means; what is none of this version's stays as it is."""
+    return MEANINGS.get(kind, kind)
 
 
 def _by_source(record: FailureRecord) -> tuple[str, int, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.report.active_time import ActiveTime
+from pipelines.report.at_once import workers_at_once
 from pipelines.report.numbers import KINDS, Numbers
 
 
@@ -20,6 +21,8 @@ class Totals:
     """Seconds of making, times the width of the gang."""
     active_s: float
     """Time in which videos were made, pauses left out; 0 if no time was recorded."""
+    workers: int
+    """The most that were busy at once."""
     began: float | None
     ended: float | None
     """In seconds since 1970."""
@@ -33,7 +36,7 @@ class Totals:
 
     @property
     def workers_busy(self) -> float | None:
-        """The mean over the active time."""
+        """How many, the mean over the active time."""
         return self.worker_s / self.active_s if self.active_s else None
 
     @property
@@ -95,6 +98,7 @@ def totals(numbers: Numbers) -> Totals:
         file_bytes=int(numbers.counts["video_bytes"].sum()),
         worker_s=float((numbers.seconds * numbers.counts["gang_width"]).sum()),
         active_s=time.seconds,
+        workers=workers_at_once(numbers),
         began=float(time.starts[0]) if len(time.starts) else None,
         ended=float(time.ends[-1]) if len(time.ends) else None,
         bytes_sent=int(numbers.counts["bytes_sent"].sum()),

@@ -3,16 +3,19 @@
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
+from markupsafe import Markup
 
+from cluster.errors import StoreError
 from pipelines.commits import CommittedSample
 from pipelines.report.dataset import Dataset
-from pipelines.report.numbers import Ints, Numbers
+from pipelines.report.file_problem import file_problem
+from pipelines.report.numbers import Numbers
+from pipelines.report.spread import spread
 from pipelines.report.still import NoPicture, first_frame
-from pipelines.store import NotFound, Store
+from pipelines.store import NotFound, Outside, Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +31,36 @@ class Card:
     """Why there is neither."""
 
 
+@dataclass
+class Tally:
+    """What became of the videos that were chosen, counted as their cards are made."""
+
+    embedded: int = 0
+    stills: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Of the others, in a sentence each."""
+
+    def count(self, card: Card) -> None:
+        """One more."""
+        if card.problem:
+            self.problems.append(card.problem)
+        else:
+            self.embedded += bool(card.video)
+            self.stills += not card.video
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
     """Videos that were chosen; nothing of them is read until `cards` are asked for, one after the other."""
 
     store: Store
     samples: tuple[CommittedSample, ...]
+    sizes: Mapping[str, int]
+    """Of their files, in the store."""
     embedded: frozenset[str]
     """Files of those that fit the budget."""
-
-    @property
-    def stills(self) -> int:
-        """How many do not."""
-        return len(self.samples) - len(self.embedded)
+    tally: Tally = field(default_factory=Tally)
+    """Filled by `cards`."""
 
     @property
     def form(self) -> str:
@@ -49,76 +69,60 @@ class Gallery:
         return forms.most_common(1)[0][0] if forms else "square"
 
     def cards(self) -> Iterator[Card]:
-        """What to show, with one video at a time in memory."""
+        """What to show, with one video at a time in memory.
+
+        Raises `StoreError` if the store cannot be used any more; what is wrong with one video is on its card.
+        """
         for sample in self.samples:
-            try:
-                yield _card(self.store, sample, is_whole=sample.file_name in self.embedded)
-            except (NotFound, ValueError):  # ValueError: no key at all
-                yield Card(sample=sample, problem=f"{sample.file_name} is gone")
-            except NoPicture as problem:
-                yield Card(sample=sample, problem=f"{sample.file_name}: {problem}")
+            card = self._card(sample)
+            self.tally.count(card)
+            yield card
+
+    def _card(self, sample: CommittedSample) -> Card:
+        name, size = sample.file_name, self.sizes.get(sample.file_name, 0)
+        try:
+            if size and sample.video_bytes not in (0, size):
+                raise NoPicture(f"it has {size:,} bytes, where the metadata says {sample.video_bytes:,}")
+            return _read(self.store, sample, size if name in self.embedded else None)
+        except NotFound:
+            problem = "is gone"
+        except Outside as outside:
+            problem = str(outside)
+        except NoPicture as unseen:
+            problem = f"cannot be shown: {unseen}"
+        except ValueError:  # no key at all
+            problem = "is no name of a file in the dataset"
+        except (StoreError, OSError) as error:
+            problem = f"cannot be read: {file_problem(error)}"
+        return Card(sample=sample, problem=f"{name} {problem}")
 
 
 def choose_gallery(dataset: Dataset, numbers: Numbers, most: int, budget_bytes: int) -> Gallery:
     """At most `most` videos, spread evenly over the shapes; those that come first are embedded while the budget lasts.
 
-    `budget_bytes` is of the page, where three bytes of a file take four.
+    `budget_bytes` is of the page, where three bytes of a file take four. The size of a file is what the store says; one
+    that is not what the metadata says is not shown.
     """
-    samples = dataset.rows(_spread(numbers, most))
+    samples = dataset.rows(spread(numbers, most))
+    sizes = {sample.file_name: _size(dataset.store, sample) for sample in samples}
     embedded, left = set(), budget_bytes
     for sample in samples:
-        size = _encoded(sample.video_bytes or _size(dataset.store, sample))
-        if size <= left:
-            left -= size
+        size = sizes[sample.file_name]
+        if size and _encoded(size) <= left and sample.video_bytes in (0, size):
+            left -= _encoded(size)
             embedded.add(sample.file_name)
-    return Gallery(store=dataset.store, samples=tuple(sorted(samples, key=_order)), embedded=frozenset(embedded))
+    samples.sort(key=_order)
+    return Gallery(store=dataset.store, samples=tuple(samples), sizes=sizes, embedded=frozenset(embedded))
 
 
-def _spread(numbers: Numbers, most: int) -> list[int]:
-    """Places of rows: one of each shape, then a second one of each, and so on; small shapes first, if not all fit."""
-    if not len(numbers):
-        return []
-    keys = np.stack([numbers.counts[name] for name in ("width", "height", "num_frames")], axis=1)
-    shapes, member = np.unique(keys, axis=0, return_inverse=True)
-    by_size = np.argsort(shapes.prod(axis=1), kind="stable")
-    if len(shapes) > most:
-        by_size = by_size[_evenly(len(shapes), most)]
-    order = np.argsort(member.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(member.ravel(), minlength=len(shapes)))
-    members = np.split(order, ends[:-1])
-    quotas = _quotas([len(members[shape]) for shape in by_size.tolist()], most)
-    picked = [
-        members[shape][_evenly(len(members[shape]), quota)].tolist()
-        for shape, quota in zip(by_size.tolist(), quotas, strict=True)
-    ]
-    rounds = max(quotas, default=0)
-    return [row[place] for place in range(rounds) for row in picked if place < len(row)]
-
-
-def _quotas(sizes: Sequence[int], most: int) -> list[int]:
-    """How many of each group, as equal as the groups allow, `most` in all."""
-    quotas = [0] * len(sizes)
-    left = min(most, sum(sizes))
-    while left:
-        open_ = [group for group, size in enumerate(sizes) if quotas[group] < size]
-        share = max(1, left // len(open_))
-        for group in open_[:left]:
-            more = min(share, sizes[group] - quotas[group])
-            quotas[group] += more
-            left -= more
-    return quotas
-
-
-def _evenly(count: int, chosen: int) -> Ints:
-    """`chosen` of `count` places, evenly apart."""
-    return np.asarray(np.linspace(0, count - 1, min(chosen, count)).round(), np.int64)
-
-
-def _card(store: Store, sample: CommittedSample, *, is_whole: bool) -> Card:
-    if not is_whole:
-        with store.open(sample.file_name) as file:
+def _read(store: Store, sample: CommittedSample, size: int | None) -> Card:
+    """The card of a video: with the `size` bytes of its file, or if that is None with a still alone."""
+    with store.open(sample.file_name) as file:
+        if size is None:
             return Card(sample=sample, still=_uri("image/webp", first_frame(file)))
-    data = store.get(sample.file_name)
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise NoPicture("it was changed while it was read")
     still = first_frame(io.BytesIO(data))
     return Card(sample=sample, video=_uri("video/mp4", data), still=_uri("image/webp", still))
 
@@ -128,8 +132,9 @@ def _form(aspect: float) -> str:
     return next((form for form, bound in bounds.items() if aspect < bound), "wider")
 
 
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def _uri(kind: str, data: bytes) -> Markup:
+    """As markup: nothing in it is to be escaped, and it is too long to look."""
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")
 
 
 def _encoded(size: int) -> int:
@@ -137,9 +142,13 @@ def _encoded(size: int) -> int:
 
 
 def _size(store: Store, sample: CommittedSample) -> int:
+    """In the store; 0 where its card will say why."""
     try:
         found = store.stat(sample.file_name)
-    except ValueError:  # no key at all
+    except (ValueError, Outside):  # ValueError: no key at all
+        return 0
+    except StoreError as error:
+        file_problem(error)
         return 0
     return 0 if found is None else found.size
 

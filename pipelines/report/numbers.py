@@ -21,6 +21,7 @@ _COUNTS = (
     *("bytes_sent", "bytes_saved", "video_bytes"),
 )
 _COLUMNS = (*_COUNTS, "duration_sec", "seconds", "created_at", "started_at", "pab")
+_YEAR_S = 366 * 86400.0
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?\+00:00$"
 
 
@@ -47,12 +48,12 @@ class Numbers:
     def of(cls, dataset: Dataset) -> Self:
         """Of all rows of a dataset."""
         table = dataset.columns(_COLUMNS)
-        seconds = _floats(table["seconds"])
+        seconds = _times_taken(table["seconds"])
         started, committed = _times(table["started_at"]), _times(table["created_at"])
         encoded: Any = pc.dictionary_encode(table["pab"].combine_chunks())
         return cls(
-            counts={name: table[name].to_numpy() for name in _COUNTS},
-            duration_s=_floats(table["duration_sec"]),
+            counts={name: np.clip(table[name].to_numpy(), 0, _most(name)) for name in _COUNTS},
+            duration_s=_times_taken(table["duration_sec"]),
             seconds=seconds,
             start=np.where(np.isnan(started), committed - seconds, started),
             is_timed=~np.isnan(started),
@@ -64,8 +65,15 @@ class Numbers:
         return len(self.seconds)
 
 
-def _floats(column: Any) -> Floats:
-    return np.asarray(column.to_numpy(), np.float64)
+def _most(name: str) -> int:
+    """What a count is cut to, so that sums do not overflow: the metadata may have been written by anybody."""
+    return 1 << (48 if "bytes" in name else 24)
+
+
+def _times_taken(column: Any) -> Floats:
+    """Seconds; 0, as for unknown, where they are negative, no number or more than a year."""
+    seconds = np.asarray(column.to_numpy(), np.float64)
+    return np.where((seconds >= 0) & (seconds <= _YEAR_S), seconds, 0.0)
 
 
 def _times(column: Any) -> Floats:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-import uuid
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cluster.errors import StoreError
-from pipelines.commands.output import spell_bytes, spell_seconds
-from pipelines.report.failures import Failures
+from pipelines.commands.output import harmless, spell_bytes, spell_seconds
+from pipelines.progress import Advance
+from pipelines.report.failures import Failures, meaning_of
 from pipelines.report.figures import Share, Totals, kinships
-from pipelines.report.gallery import Gallery
+from pipelines.report.gallery import Card, Gallery
 from pipelines.report.numbers import Numbers
 from pipelines.report.presence import Presence
 from pipelines.report.remarks import Remarks
@@ -46,37 +46,23 @@ class PageParts:
     budget_bytes: int
 
 
-def write_page(parts: PageParts, file: Path) -> None:
-    """Write the page of `parts` to `file`, whole or not at all.
-
-    Raises `StoreError` if it cannot be written, or a video of it cannot be read.
-    """
-    temporary = file.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as page:
-            page.writelines(render(parts))
-        temporary.replace(file)
-    except OSError as error:
-        raise StoreError(f"--out {file} cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def render(parts: PageParts) -> Iterator[str]:
-    """The page in pieces; the videos are read as it goes on."""
+def render(parts: PageParts, advance: Advance) -> Iterator[str]:
+    """The page in pieces; the videos are read as it goes on, and `advance` is told of each."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
+        finalize=_harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
         "bytes": spell_bytes,
-        "seconds": spell_seconds,
+        "seconds": _spell_seconds,
         "day": partial(_spell_time, "%-d %B %Y"),
         "clock": partial(_spell_time, "%H:%M"),
         "figures": _spell_figures,
+        "meaning": meaning_of,
     }
     style, script = _read("page.css"), _read("page.js")
     pabs = list(dict.fromkeys(share.pab for share in parts.shares))
@@ -91,8 +77,15 @@ def render(parts: PageParts) -> Iterator[str]:
         pabs=pabs[:_MOST_PABS],
         pabs_left_out=len(pabs[_MOST_PABS:]),
         on_cpus=parts.run.is_on_cpus,
+        cards=_counted(parts.gallery.cards(), advance),
         made_by=version("pabcast"),
     )
+
+
+def _counted(cards: Iterator[Card], advance: Advance) -> Iterator[Card]:
+    for card in cards:
+        advance()
+        yield card
 
 
 def _read(name: str) -> str:
@@ -114,6 +107,15 @@ def _digest(text: str) -> str:
 
 def _spell_time(pattern: str, moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime(pattern)
+
+
+def _harmless(value: Any) -> Any:
+    """Texts without characters that no HTML may have, or that turn the direction of what follows."""
+    return harmless(value) if type(value) is str else value
+
+
+def _spell_seconds(seconds: float) -> str:
+    return spell_seconds(seconds) if math.isfinite(seconds) else "unknown"
 
 
 def _spell_figures(value: Any) -> str:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from pipelines.commits import COMMITS_FOLDER, VIDEOS_FOLDER
+from pipelines.progress import Advance
 from pipelines.report.dataset import Dataset
-from pipelines.store import Store
+from pipelines.report.watcher import EVERY
+from pipelines.store import Outside, Store
 
 NAMED = 20
 _ASKED = 200
@@ -27,19 +29,21 @@ class Presence:
     """Commits more than there are rows: a run's end leaves those out whose video is gone or not whole."""
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Self:
-        """Look at all videos of a dataset."""
+    def of(cls, dataset: Dataset, advance: Advance | None = None) -> Self:
+        """Look at all videos of a dataset, and count its commits; `advance` is told of both."""
         lost = matched = listed = 0
         names: list[tuple[str, str]] = []
         listing = ((item.key, item.size) for item in dataset.store.list(f"{VIDEOS_FOLDER}/"))
         here = next(listing, None)
-        for key, size in _named(dataset):
+        for place, (key, size) in enumerate(_named(dataset)):
+            if advance and place % EVERY == 0:
+                advance(place)
             while here is not None and here[0] < key:
                 listed, here = listed + 1, next(listing, None)
             found = here[1] if here is not None and here[0] == key else None
             problem = _problem(found, size)
             if problem and lost < _ASKED:
-                problem = _problem(_size_now(dataset.store, key), size)
+                problem = _problem_now(dataset.store, key, size)
             if not problem:
                 matched += 1
                 continue
@@ -48,7 +52,11 @@ class Presence:
             if len(names) < NAMED:
                 names.append((key, problem))
         listed += (here is not None) + sum(1 for _ in listing)
-        commits = sum(item.key.endswith(".json") for item in dataset.store.list(f"{COMMITS_FOLDER}/"))
+        commits = 0
+        for item in dataset.store.list(f"{COMMITS_FOLDER}/"):
+            commits += item.key.endswith(".json")
+            if advance and commits % EVERY == 0:
+                advance(dataset.num_rows + commits)
         return cls(
             lost=lost,
             names=tuple(names),
@@ -70,9 +78,11 @@ def _problem(found: int | None, wanted: int) -> str:
     return "" if found else "is empty"
 
 
-def _size_now(store: Store, key: str) -> int | None:
+def _problem_now(store: Store, key: str, wanted: int) -> str:
     try:
         now = store.stat(key)
-    except ValueError:  # no key at all
-        return None
-    return None if now is None else now.size
+    except ValueError:
+        return "is no name of a file in the dataset"
+    except Outside as outside:
+        return str(outside)
+    return _problem(None if now is None else now.size, wanted)

@@ -34,6 +34,16 @@ class Strips:
     left_out: int
     """Kins of fewer videos."""
 
+    @property
+    def has_single(self) -> bool:
+        """Whether one of the kins is of one video."""
+        return any(strip.kin.videos == 1 for strip in self.strips)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether one of them is of several."""
+        return any(strip.kin.videos > 1 for strip in self.strips)
+
     @classmethod
     def of(cls, kins: list[Kin]) -> Self | None:
         """Of all kins; None if there are none."""

@@ -11,6 +11,7 @@ import numpy as np
 from pipelines.commands.output import spell_seconds
 from pipelines.gang_seats import Bar, runs_of, seat_bars
 from pipelines.report.active_time import ActiveTime
+from pipelines.report.at_once import workers_at_once
 from pipelines.report.axis import Axis, time_ticks
 from pipelines.report.numbers import Floats, Ints, Numbers
 from pipelines.report.tones import tones_of
@@ -23,8 +24,6 @@ _PAUSE_PERCENT = 1.2
 """How wide a pause is drawn."""
 _LABEL_PERCENT = 30.0
 """How far apart labels of stretches are at least."""
-_OVERLAP_S, _UNTIMED_OVERLAP_S = 0.3, 2.0
-"""How long a video may seem to run when its worker has the next one already; more where only its commit has a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +90,7 @@ class Timeline:
         end = start + numbers.seconds[known]
         time = ActiveTime.of(start, end)
         scale = _Scale(time)
-        spare = np.where(numbers.is_timed[known], _OVERLAP_S, _UNTIMED_OVERLAP_S)
-        rows = max(int(gang.max()), _most_at_once(start, np.maximum(end - spare, start), gang))
+        rows = workers_at_once(numbers)
         tones = tones_of(gang.tolist())
         levels: tuple[float, ...] = ()
         if len(start) > MOST_BARS or rows > MOST_ROWS:
@@ -159,12 +157,6 @@ def _spell_tick(second: int, last: int) -> str:
     if not second:
         return "0"
     return f"{text} {unit}" if second == last else text
-
-
-def _most_at_once(start: Floats, end: Floats, gang: Ints) -> int:
-    moments = np.concatenate((end, start))  # what ends makes room for what starts in the same moment
-    order = np.argsort(moments, kind="stable")
-    return int(np.cumsum(np.concatenate((-gang, gang))[order]).max())
 
 
 def _bars(start: Floats, end: Floats, gang: Ints, rows: int, scale: _Scale, tones: dict[int, int]) -> list[Box]:

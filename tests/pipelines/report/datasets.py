@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pipelines.commits import Commits, CommittedSample, FailureRecord
 from pipelines.making import Making
 from pipelines.metadata import METADATA_KEY, SCHEMA, compact
+from pipelines.page_file import PageFile
 from pipelines.report import Report, make_report
 from pipelines.store import Store
 from pipelines.video import encode_mp4
@@ -104,5 +105,5 @@ def many_rows(folder: Path, count: int) -> None:
 
 def page_of(store: Store, out: Path, *, videos: int = 24, budget_bytes: int = 40_000_000) -> tuple[Report, str]:
     """The report of a dataset, and the text of its page."""
-    made = make_report(store.uri, out, videos=videos, budget_bytes=budget_bytes)
+    made = make_report(store.uri, PageFile.of(str(out)), videos=videos, budget_bytes=budget_bytes)
     return made, out.read_text()

@@ -45,7 +45,7 @@ def test_what_is_beyond_the_budget_is_a_still(store: Store, fitting: int) -> Non
     cards = list(gallery.cards())
     videos = [card.video for card in cards if card.video]
     assert sum(len(video.partition(",")[2]) for video in videos) <= budget
-    assert (len(videos), gallery.stills) == (fitting, 3 - fitting)
+    assert (len(videos), gallery.tally.stills) == (fitting, 3 - fitting)
     assert all(card.still.startswith("data:image/webp;base64,") for card in cards)
 
 

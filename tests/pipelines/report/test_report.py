@@ -1,8 +1,13 @@
 """The page of a dataset: what it says, and what it never does."""
 
 import json
+import os
+import pty
 import re
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from cluster.errors import StoreError
 from pipelines.cli import main
 from pipelines.making import Making
 from pipelines.metadata import METADATA_KEY
@@ -68,7 +74,7 @@ def test_the_command_writes_the_page_and_tells_of_it(pabcast: Any, store: Store,
     assert [file.name for file in out.parent.iterdir()] == ["page.html"], "nothing unfinished is left"
     page = words(out.read_text())
     assert "53% broadcast computed in 14 of 30 steps" in page
-    assert "2 rows have no video. RequestError: 2." in page
+    assert "2 rows have no video. 2 × it cannot be made as asked (RequestError)." in page
     assert page.index("height 65 is not divisible by 8") < page.index("height 66 is not divisible by 8")
     assert "75% not sent 10 B of 40 B were" in page
     assert "torch 2.13.0+cpu" in page
@@ -168,16 +174,32 @@ def test_a_large_dataset_shows_a_few_and_says_how_to_get_more(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["nowhere"], 2, "holds no dataset: there is no metadata.parquet"),
+        (["nowhere"], 2, "nowhere does not exist; give output.uri of a pabcast run"),
+        (["empty"], 2, "empty is an empty folder; give output.uri"),
+        (["."], 2, "holds no dataset: there is no metadata.parquet"),
         (["ftp://x/y"], 2, "ftp:// is not supported"),
         (["set", "--out", "page.pdf"], 2, "give it the suffix .html"),
         (["set", "--out", "/proc/nowhere/page.html"], 1, "/proc/nowhere/page.html cannot be written"),
-        (["set", "--videos", "-1"], 2, "Invalid value for '--videos'"),
+        (["set", "--videos=-1"], 2, "--videos is -1; give a whole number from 0 to 10000"),
+        (["set", "--videos", "9" * 40], 2, "give a whole number from 0 to 10000"),
+        (["set", "--videos", "2.5"], 2, "--videos is 2.5; give a whole number"),
+        (["set", "--budget=-1"], 2, "--budget is -1; give megabytes from 0 to 2000"),
+        (["set", "--budget", "nan"], 2, "--budget is nan; give megabytes"),
+        (["set", "--budget", "inf"], 2, "--budget is inf; give megabytes"),
+        (["set", "--budget", "much"], 2, "--budget is much; give megabytes"),
+        (["set", "--out", ""], 2, "--out is empty; give a file, as in --out report.html"),
+        (["set", "--out", "folder.html"], 2, "folder.html is a folder; give a file in it"),
+        (["set", "--out", "set/metadata.parquet/a/page.html"], 2, "metadata.parquet is no folder; give a file in one"),
+        (["set", "--out", "full.html"], 2, "full.html is a pipe or a device; a file is wanted"),
+        (["nowhere", "--out", "new/folder/page.html"], 2, "nowhere does not exist"),
         (["set"], 2, "is empty: its run asked for no video"),
         (["begun"], 2, "has a run that did not end, and no metadata.parquet yet"),
         (["damaged"], 1, "metadata.parquet cannot be read"),
         (["foreign"], 2, "has no column file_name"),
-        (["set/metadata.parquet"], 1, "is a file; give a folder"),
+        (["set/metadata.parquet"], 2, "is a file of a dataset; give the dataset's folder, "),
+        (["set/_pabcast/run.yaml"], 2, "is a file; give a folder"),
+        (["linked"], 2, "linked is a link to nothing"),
+        (["leading"], 2, "metadata.parquet is a link that leads out of the dataset, and is not followed; copy the"),
     ],
 )
 def test_what_cannot_be_reported_is_one_sentence(
@@ -189,11 +211,17 @@ def test_what_cannot_be_reported_is_one_sentence(
     LocalStore("damaged").put(METADATA_KEY, b"PAR1 and no more")
     many_rows(tmp_path / "foreign", 1)
     pq.write_table(pq.read_table("foreign/metadata.parquet").drop_columns("file_name"), "foreign/metadata.parquet")
+    Path("linked").symlink_to("nothing")
+    Path("full.html").symlink_to("/dev/full")
+    for folder in ("empty", "folder.html", "leading"):
+        Path(folder).mkdir()
+    Path("leading/metadata.parquet").symlink_to("/etc/passwd")
+    before = sorted(tmp_path.rglob("*"))
     found, out, err = pabcast("report", *arguments)
     assert (found, out, err.count("\n")) == (code, "", 1), err
     assert err.startswith("error: ")
     assert sentence in err
-    assert not list(tmp_path.glob("*.html"))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_store_that_does_not_answer_or_has_no_such_bucket_is_told(
@@ -216,10 +244,119 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(
     out = tmp_path / "page.html"
     page_of(folder, out)
     before = out.read_bytes()
-    video = folder.root / sample.file_name
-    video.unlink()
-    video.symlink_to("/proc/self/mem")  # there, and not to be read
-    with pytest.raises(Exception, match="cannot be read"):
+
+    def lost(self: LocalStore, key: str) -> Any:
+        if key == sample.file_name:
+            raise StoreError("the store cannot be reached")
+        return opened(self, key)
+
+    opened = LocalStore.open
+    monkeypatch.setattr(LocalStore, "open", lost)
+    with pytest.raises(StoreError, match="cannot be reached"):
         page_of(folder, out)
     assert out.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
+
+
+def test_what_is_not_shown_is_told_by_the_command(pabcast: Any, folder: LocalStore, tmp_path: Path) -> None:
+    samples = fill(folder, *[{}] * 7)
+    for sample in samples:
+        folder.put(sample.file_name, b"\0" * sample.video_bytes)
+    code, out, _ = pabcast("report", folder.uri, "--out", tmp_path / "page.html")
+    assert code == 0
+    assert "0 play in the page, 7 cannot be shown\n" in out
+    assert out.count("cannot be shown: the file cannot be decoded: Invalid data") == 5
+    assert "  and 2 more; the page says why\n" in out
+    code, out, _ = pabcast("report", folder.uri, "--out", tmp_path / "page.html", "--json")
+    told = json.loads(out.splitlines()[-1])
+    assert (told["embedded"], told["stills"], len(told["unshown"])) == (0, 0, 7)
+
+
+def test_a_budget_may_be_a_part_of_a_megabyte(pabcast: Any, folder: LocalStore, tmp_path: Path) -> None:
+    (sample,) = fill(folder, {})
+    for budget, embedded in ((2 * sample.video_bytes / 1e6, 1), (sample.video_bytes / 1e6, 0)):
+        code, out, err = pabcast("report", folder.uri, "--out", tmp_path / "x.html", "--budget", budget, "--json")
+        assert code == 0, err
+        assert json.loads(out.splitlines()[-1])["embedded"] == embedded
+
+
+def test_busy_workers_are_told_of_how_many(pabcast: Any, folder: LocalStore, tmp_path: Path) -> None:
+    fill(folder, {"seconds": 10.0}, {"seconds": 5.0})
+    made, page = page_of(folder, tmp_path / "page.html")
+    assert "workers busy 1.5 of 2" in words(page)
+    assert (made.contract()["workers_busy"], made.contract()["workers"]) == (pytest.approx(1.5), 2)
+
+
+def test_one_video_is_no_range(folder: LocalStore, tmp_path: Path) -> None:
+    fill(folder, {"seconds": 2.3})
+    _, page = page_of(folder, tmp_path / "page.html")
+    assert "2.3 s to 2.3 s" not in page
+    assert "<title>one video, 2.3 s</title>" in page
+    assert "A mark is one video." in words(page)
+    fill(
+        folder, {"seconds": 2.3}, {"seconds": 4.0}, *[{"width": 96, "seconds": float(second)} for second in range(1, 6)]
+    )
+    _, page = page_of(folder, tmp_path / "page.html")
+    assert "1.0 s to 5.0 s, half of them 2.0 s to 4.0 s" in page
+
+
+def test_kinds_of_failure_are_told_in_plain_words(folder: LocalStore, tmp_path: Path) -> None:
+    fill(folder, {}, failures=2)
+    for number, kind in enumerate(("BadRow", "OutOfMemory", "Novelty")):
+        record = {
+            "sample_id": f"{number:032x}",
+            "source": f"p:{number}",
+            "reason": "so",
+            "kind": kind,
+            "id": "",
+            "at": "",
+        }
+        folder.put(f"_pabcast/failures/{number:032x}.json", json.dumps(record).encode())
+    _, page = page_of(folder, tmp_path / "page.html")
+    text = words(page)
+    assert "2 × it cannot be made as asked (RequestError)," in text
+    assert "1 × the row cannot be understood (BadRow)," in text
+    assert "1 × it does not fit the memory (OutOfMemory)," in text
+    assert "1 × Novelty" in text
+    assert "p:0 · the row cannot be understood" in text
+
+
+def run_apart(*arguments: object, environment: dict[str, str] | None = None, **options: Any) -> Any:
+    """`pabcast` in a process of its own, with next to no environment."""
+    command = [sys.executable, "-m", "pipelines.cli", *(str(argument) for argument in arguments)]
+    path = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.run(command, env=path | (environment or {}), timeout=120, **options)
+
+
+def test_it_needs_no_home_no_locale_and_no_stdout(folder: LocalStore, tmp_path: Path) -> None:
+    fill(folder, {"prompt": "ein Kätzchen 猫"})
+    for number, locale in enumerate(("C", "POSIX")):
+        out = tmp_path / f"é/{number}.html"
+        done = run_apart(
+            "report", folder.uri, "--out", out, environment={"LC_ALL": locale}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "ein Kätzchen 猫" in out.read_text(encoding="utf-8")
+    closed = run_apart("report", folder.uri, "--out", tmp_path / "page.html", preexec_fn=lambda: os.close(1))
+    assert closed.returncode == 0
+    assert (tmp_path / "page.html").exists()
+
+
+def test_a_person_sees_how_far_it_is_and_may_stop_it(tmp_path: Path) -> None:
+    many_rows(tmp_path / "set", 60_000)
+    primary, secondary = pty.openpty()
+    command = [sys.executable, "-m", "pipelines.cli", "report", tmp_path / "set", "--out", tmp_path / "new/page.html"]
+    with subprocess.Popen(command, stdin=secondary, stdout=secondary, stderr=secondary) as process:
+        os.close(secondary)
+        seen = b""
+        while b"looking for the videos" not in seen:
+            seen += os.read(primary, 4096)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # the terminal of a process that is gone
+            while data := os.read(primary, 4096):
+                seen += data
+        assert process.wait(60) == 130
+    os.close(primary)
+    assert b"stopped" in seen
+    assert b"Traceback" not in seen
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
