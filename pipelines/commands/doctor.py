@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,9 +51,15 @@ def doctor(
     from pipelines.config import read_values
     from pipelines.doctor.wanted import read_wanted
 
+    if not _has_folder():
+        raise ConfigError("the folder that this runs in was removed; cd to one that is there")
+    if config is not None and not config.strip():
+        raise ConfigError("CONFIG is empty; give a YAML file, or leave it out to check the machine")
     if config is not None and "=" in config and not Path(config).exists():
         raise ConfigError(f"{config} is no file; key=value stands behind the CONFIG that it changes")
     values = None if config is None else read_values(config, overrides or [])
+    if values is not None and set(values) == {"model"}:
+        raise ConfigError(f"the config {config} says nothing; give a job's or an endpoint's, as configs/demo.yaml")
     if config is None and address is None:
         address = os.environ.get("RAY_ADDRESS") or None
     wanted = read_wanted(values, gpu=gpu, store=store, address=address)
@@ -68,6 +75,13 @@ def doctor(
     return HEALTHY if healthy else ILL
 
 
+def _has_folder() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False
+
+
 def _show(findings: "list[Finding]", *, as_json: bool) -> None:
     from rich.console import Console
 
@@ -77,8 +91,7 @@ def _show(findings: "list[Finding]", *, as_json: bool) -> None:
     if console.is_terminal:
         console.print(chart(findings))
     else:
-        console.width = PLAIN_COLUMNS
-        with console.capture() as captured:
-            console.print(chart(findings))
-        tell("\n".join(line.rstrip() for line in captured.get().splitlines()), as_json=as_json)
+        page = StringIO()
+        Console(file=page, width=PLAIN_COLUMNS, highlight=False).print(chart(findings))
+        tell("\n".join(line.rstrip() for line in page.getvalue().splitlines()), as_json=as_json)
     tell(sum_up(findings), as_json=as_json)

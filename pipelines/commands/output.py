@@ -6,9 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
+
+from cluster.errors import PabcastError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object, last, on stdout; the rest on stderr.")]
 
@@ -42,12 +45,26 @@ def open_streams() -> None:
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print `value` as one JSON line on stdout, in ASCII where stdout is not UTF-8."""
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    typer.echo(harmless(json.dumps(value, ensure_ascii=not is_utf8, allow_nan=False)))
+    _say(harmless(json.dumps(value, ensure_ascii=not is_utf8, allow_nan=False)))
 
 
 def tell(text: str, *, as_json: bool = False) -> None:
     """Print lines for a person: on stdout, or on stderr where stdout belongs to JSON."""
-    typer.echo(harmless(text), err=as_json)
+    if not as_json:
+        _say(harmless(text))
+        return
+    # What stderr does not take, as its reader has gone or its disk is full, keeps no JSON and no exit code back.
+    with suppress(OSError):
+        typer.echo(harmless(text), err=True)
+
+
+def _say(text: str) -> None:
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise PabcastError(f"stdout cannot be written: {error.strerror}; send it elsewhere") from error
 
 
 def harmless(text: str) -> str:

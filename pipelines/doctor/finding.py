@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "warning", "failed"]
+SET_TMPDIR = "set TMPDIR to a folder that is there and can be written"
 
 
 @dataclass(frozen=True, kw_only=True)

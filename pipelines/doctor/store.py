@@ -1,7 +1,11 @@
 """The store that something will be written to, and the input that is read: really tried."""
 
+import fcntl
 import os
+import signal
 import socket
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +22,8 @@ from pipelines.store import LocalStore, ProbeResult, Store, open_store, probe
 
 SLOW_S = 5.0
 REACH_S = 5.0
+TURN_S = 20.0
+"""How long one doctor waits for another that tries a folder: a probe takes no longer than 15 s."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
@@ -26,7 +32,7 @@ def look_at_store(wanted: Wanted) -> list[Finding]:
     begun = time.monotonic()
     try:
         store = open_store(wanted.store or "", wanted.store_key)
-        with _left_as_it_was(store):
+        with undisturbed(), _left_as_it_was(store):
             result = probe(store)
     except (ConfigError, StoreError) as error:
         return [failed_by("store", error)]
@@ -84,14 +90,50 @@ def look_at_input(wanted: Wanted) -> list[Finding]:
 @contextmanager
 def _left_as_it_was(store: Store) -> Iterator[None]:
     """Remove the folders that the probe of a local store has made."""
-    made = []
-    if isinstance(store, LocalStore):
-        folders = [store.root / "_pabcast/probe", store.root / "_pabcast", store.root, *store.root.parents]
+    if not isinstance(store, LocalStore):
+        yield
+        return
+    folders = [store.root / "_pabcast/probe", store.root / "_pabcast", store.root, *store.root.parents]
+    with _in_turn():
         made = [folder for folder in folders if not folder.exists()]
+        try:
+            yield
+        finally:
+            _remove_empty(made)
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """One doctor after another: a folder that one has made the next would find, and neither remove."""
+    number = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + TURN_S
+        while not _locks(number) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(number)
+
+
+def _locks(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Be deaf to SIGTERM, by which the command ends its checks, until what was written is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield
     finally:
-        _remove_empty(made)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -19,6 +19,8 @@ from pipelines.doctor.wanted import Wanted
 BEDS = 4
 """As many checks run at once: most of their time is that of imports, on the processor."""
 END_S = 5.0
+TIDY_S = 2.0
+"""For a check that is ended before its time to take back what it wrote: it hears SIGTERM first."""
 
 Look = Callable[[Wanted], list[Finding]]
 
@@ -61,10 +63,15 @@ def examine(checks: Sequence[Check], wanted: Wanted, *, verbose: bool = False) -
                 _hand_over(running[-1], wanted)
             answered = _wait(running)
             for patient in [patient for patient in running if patient in answered or _is_late(patient)]:
-                found[patient.place] = _discharge(patient) if patient in answered else [_too_late(patient.check)]
+                if patient in answered:
+                    found[patient.place] = _discharge(patient)
+                else:
+                    found[patient.place] = [_too_late(patient.check)]
+                    _stop([patient])
                 _end(patient)
                 running.remove(patient)
     finally:
+        _stop(running)
         for patient in running:
             _end(patient)
     return [finding for place in sorted(found) for finding in found[place]]
@@ -117,11 +124,20 @@ def _discharge(patient: _Patient) -> list[Finding]:
     return [failed(patient.check.name, end, "reinstall what it loads; --verbose shows more")]
 
 
+def _stop(patients: Sequence[_Patient]) -> None:
+    """Ask them to end, and wait for those that have something to take back first."""
+    for patient in patients:
+        patient.process.terminate()
+    deadline = time.monotonic() + TIDY_S
+    for patient in patients:
+        with suppress(subprocess.TimeoutExpired):
+            patient.process.wait(max(0.0, deadline - time.monotonic()))
+
+
 def _end(patient: _Patient) -> None:
     """With what it has started, which is in its session."""
-    if patient.process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(patient.process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(patient.process.pid, signal.SIGKILL)
     patient.process.wait()
     if patient.process.stdout:
         patient.process.stdout.close()

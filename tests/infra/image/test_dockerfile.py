@@ -1,5 +1,6 @@
 """What can be said of the image without a Docker engine."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -120,10 +121,23 @@ def test_all_that_is_installed_and_nothing_else_is_in_the_context(tmp_path: Path
     assert tops == {*packages["packages"], "pyproject.toml", "README.md", "LICENSE", "infra"}
     shutil.copy(ROOT / ".dockerignore", tmp_path)
     stray = (".env", ".aws/credentials", ".git/config", "keys.txt", "out/demo/metadata.parquet", "infra/s3/env")
+    stray += ("configs/.env", "pipelines/.env.local", "configs/jobs/cloud.pem", "actors/host.key")
     for name in (*stray, "pipelines/__pycache__/cli.cpython-311.pyc", "pipelines/cli.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert context(tmp_path) == {"pipelines/cli.py"}
+
+
+@pytest.mark.slow
+def test_the_context_has_no_secret_whether_git_tracks_it_or_not() -> None:
+    scan = [ROOT / ".ci/secrets", *sorted(context())]
+    done = subprocess.run(scan, cwd=ROOT, env=on_path(), capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def on_path() -> dict[str, str]:
+    """The environment, with this interpreter's programs first."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def test_the_labels_say_what_the_image_is() -> None:

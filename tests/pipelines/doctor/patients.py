@@ -4,8 +4,10 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from pipelines.doctor.finding import Finding, ok
+from pipelines.doctor.store import undisturbed
 from pipelines.doctor.wanted import Wanted
 
 
@@ -33,6 +35,16 @@ def stubborn(wanted: Wanted) -> list[Finding]:
     """Takes no signal but the one that nobody can refuse."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    return hanging(wanted)
+
+
+def tidying(wanted: Wanted) -> list[Finding]:
+    """Has something to take back, as the probe of a store has."""
+    file = Path(str(wanted.store))
+    with undisturbed():
+        file.touch()
+        time.sleep(0.5)
+        file.unlink()
     return hanging(wanted)
 
 

@@ -201,6 +201,12 @@ def test_a_model_that_is_cut_short_fails_and_the_rest_does_not(tmp_path: Path, t
         (["sampling.steps=3"], "sampling.steps=3 is no file; key=value stands behind the CONFIG that it changes"),
         ([DEMO, "sampling.stepz=3"], "unknown key sampling.stepz; the nearest known one is sampling.steps"),
         (["--gpus"], "No such option"),
+        ([""], "CONFIG is empty; give a YAML file"),
+        (["."], "the config . cannot be read: Is a directory"),
+        (["/dev/null"], "the config /dev/null says nothing"),
+        ([sys.executable], "is not text in UTF-8"),
+        (["--store", ""], "--store is empty"),
+        (["--store", "s3://"], "--store s3:// names no bucket"),
         (["--store", "ftp://x/y"], "ftp:// is not supported"),
     ],
 )
@@ -210,6 +216,31 @@ def test_bad_usage_ends_with_2_and_one_sentence(tmp_path: Path, arguments: list[
     assert (report.code, report.out, report.err.count("\n")) == (2, "", 1)
     assert sentence in report.err
     assert time.monotonic() - begun < 60
+
+
+def test_in_odd_surroundings_there_is_one_json_object_and_no_traceback(tmp_path: Path) -> None:
+    odd = {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    shell = ["env", "-u", "HOME", "sh", "-c", 'exec "$@" 2>/dev/full <&-', "sh"]
+    report = diagnose(folder=tmp_path, variables={**odd, "TMPDIR": "/nowhere/tmp"}, within=shell)
+    assert (report.code, report.failed, report.out.count("\n")) == (0, [], 1)
+    (told,) = [check for check in report.answer["checks"] if check["status"] == "warning" and check["name"] == "disk"]
+    assert "TMPDIR=/nowhere/tmp cannot be used" in told["found"]
+
+
+@pytest.mark.slow
+def test_a_stdout_that_takes_nothing_is_told_in_one_sentence(tmp_path: Path) -> None:
+    shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
+    report = diagnose(folder=tmp_path, within=shell)
+    assert (report.code, report.out, "Traceback" in report.err) == (1, "", False)
+    assert report.err.endswith("\nerror: stdout cannot be written: No space left on device; send it elsewhere\n")
+
+
+def test_in_a_folder_that_was_removed_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    shell = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh"]
+    report = diagnose(folder=tmp_path / "gone", within=shell)
+    said = "error: the folder that this runs in was removed; cd to one that is there\n"
+    assert (report.code, report.out, report.err) == (2, "", said)
 
 
 def test_ctrl_c_ends_it_and_its_checks(tmp_path: Path) -> None:

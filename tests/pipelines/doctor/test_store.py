@@ -1,4 +1,7 @@
-"""What is said of a store that was probed."""
+"""What is said of a store that was probed, and that a folder is left as it was."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -33,3 +36,12 @@ def test_a_folder_that_cannot_be_made_has_failed_with_its_way_out() -> None:
     assert line.status == "failed"
     assert line.found.startswith("/proc/nowhere/out cannot be")
     assert "give another folder" in line.way_out
+
+
+def test_doctors_that_try_one_folder_at_once_all_pass_and_leave_none_of_it(tmp_path) -> None:
+    folder = tmp_path / "a/b"
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        lines = [line for found in pool.map(look_at_store, [Wanted(store=str(folder))] * 12) for line in found]
+    assert [line.found for line in lines if line.status == "failed"] == []
+    assert len(lines) == 12
+    assert list(tmp_path.iterdir()) == []

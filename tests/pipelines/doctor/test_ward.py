@@ -1,13 +1,17 @@
 """Checks in processes of their own: whatever one does, it is a line, and the others have theirs."""
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 import psutil
 import pytest
 
+from pipelines.doctor.examination import unexpected
 from pipelines.doctor.wanted import Wanted
 from pipelines.doctor.ward import Check, examine
 from pipelines.places import ROOT
@@ -79,3 +83,38 @@ def test_a_check_does_not_outlive_a_command_that_was_killed_for_long() -> None:
     assert children
     _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
+
+
+def test_a_check_that_is_stopped_takes_back_first_what_it_wrote(tmp_path) -> None:
+    file = tmp_path / "probe"
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def wait_for_it() -> None:
+        while not file.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    watcher = threading.Thread(target=wait_for_it, daemon=True)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            examine([Check(name="tidying", look=patients.tidying)], Wanted(store=str(file)))
+        ended = time.monotonic()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    watcher.join()
+    assert not file.exists()
+    assert time.monotonic() - ended < 1
+
+
+def test_without_a_folder_for_temporary_files_a_check_says_so(monkeypatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    found = unexpected("torch", RuntimeError("it broke"))
+    assert found.found == "it needs a folder for temporary files, and none can be written"
+    assert "set TMPDIR" in found.way_out
