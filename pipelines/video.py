@@ -53,7 +53,7 @@ def encode_mp4(frames: Frames, fps: int, crf: int = 17) -> bytes:
 
 def decode_mp4(data: bytes) -> Frames:
     """The frames of a video file, converted back with its own colour tags."""
-    with av.open(io.BytesIO(data), "r") as container:
+    with av.open(io.BytesIO(data), "r", format="mp4") as container:
         pictures = [
             frame.reformat(
                 format="rgb24", src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.MPEG

@@ -24,6 +24,7 @@ def until(pool: PoolClient, done: Callable[[PoolStatus], bool]) -> PoolStatus:
     return status
 
 
+@pytest.mark.slow
 def test_a_pool_without_work_has_no_worker_and_is_ready(
     ray_session: None, pool_spec: PoolSpec, make_request: MakeRequest
 ) -> None:

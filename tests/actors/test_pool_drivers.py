@@ -74,6 +74,7 @@ def test_a_driver_killed_in_mid_video_leaves_nothing(cluster: str, start_driver:
     assert left_over(cluster) == "left 0 [] []"
 
 
+@pytest.mark.slow
 def test_two_drivers_share_a_pool_that_outlives_the_one_and_ends_with_the_other(
     cluster: str, start_driver: StartDriver
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_pool_that_is_killed_takes_its_workers_back_and_its_videos_go_on(
     assert after.gpu_seconds > spent
 
 
+@pytest.mark.slow
 def test_a_pool_whose_keeper_is_killed_starts_again_and_makes_its_videos(
     restarted: PoolClient, make_request: MakeRequest
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_pool_whose_keeper_is_killed_starts_again_and_makes_its_videos(
     assert not {member.pid for member in after.members} & {member.pid for member in before.members}
 
 
+@pytest.mark.slow
 def test_no_name_of_a_restarted_pool_is_left_when_its_last_client_goes(ray_session: None, pool_spec: PoolSpec) -> None:
     spec = PoolSpec(model=pool_spec.model, workers=1, device="cpu", threads_per_worker=1, client_timeout_s=6)
     with PoolClient.connect(spec, name="brief") as client:

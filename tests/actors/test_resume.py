@@ -6,6 +6,7 @@ import signal
 import time
 
 import numpy as np
+import pytest
 
 from actors.engine import RunOptions, VideoRequest
 from actors.glimpse import Glimpse
@@ -50,6 +51,7 @@ def test_a_video_whose_rank_is_killed_goes_on_from_its_snapshot_and_is_bit_ident
     assert np.array_equal(result.frames, undisturbed.frames)
 
 
+@pytest.mark.slow
 def test_a_video_in_the_making_can_be_seen_at_each_of_its_snapshots(
     pool: PoolClient, make_request: MakeRequest
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import numpy as np
+import pytest
 
 from actors.engine import RunOptions
 from actors.pool_client import PoolClient
@@ -27,6 +28,7 @@ def test_a_lone_request_that_may_be_wider_gets_all_workers(pool: PoolClient, mak
     assert pool.submit_sync(make_request(), width=1).width == 1
 
 
+@pytest.mark.slow
 def test_a_running_video_moves_to_the_workers_that_come_free(pool: PoolClient, make_request: MakeRequest) -> None:
     request = make_request(steps=600, pab=PAB246)
     alone = pool.submit_sync(request, width=1, options=OPTIONS)

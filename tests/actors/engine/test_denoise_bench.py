@@ -120,6 +120,7 @@ def test_a_run_does_the_operations_that_are_counted_of_it(family: str) -> None:
     assert counter.get_total_flops() == pytest.approx(counted, rel=5e-4 if family == "open-sora" else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", TINY)
 def test_graphs_are_counted_before_they_are_made(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
