@@ -95,3 +95,7 @@ def test_an_endpoint_is_asked_where_one_is_and_said_to_be_so_that_no_alert_tells
     assert "static_configs" not in job
     assert job.keys() & {"file_sd_configs", "dns_sd_configs"}
     assert load(config)["rule_files"] == ["alerts.yml"]
+
+
+def test_the_operator_asks_for_the_endpoint_by_the_name_that_the_config_has() -> None:
+    assert len({(name, port) for job, name, port in asked_by_name() if job == "pabcast-endpoint"}) == 1
