@@ -48,6 +48,24 @@ def pods_of(objects: tuple[Object, ...]) -> list[Pod]:
     return pods
 
 
+def services_of(objects: tuple[Object, ...]) -> dict[str, dict[str, str]]:
+    """The services that an overlay leads to, as `NAME.NAMESPACE.svc`, and by which labels each selects its pods."""
+    found = {
+        f"{thing['metadata']['name']}.{thing['metadata']['namespace']}.svc": thing["spec"]["selector"]
+        for thing in objects
+        if thing["kind"] == "Service"
+    }
+    thing = custom(objects)
+    name, namespace = thing["metadata"]["name"], thing["metadata"]["namespace"]
+    head = {"ray.io/node-type": "head"}
+    if thing["kind"] == "RayService":
+        # Its pods are those whose proxy answers; here they are on the head alone.
+        found[f"{name}-serve-svc.{namespace}.svc"] = head
+    if thing["kind"] != "RayJob":
+        found[f"{name}-head-svc.{namespace}.svc"] = head
+    return found
+
+
 def _head(spec: Object) -> Pod:
     group = spec["headGroupSpec"]
     pod = copy.deepcopy(group["template"]["spec"])
@@ -96,6 +114,7 @@ def _token(spec: Object) -> list[Object]:
 
 def _labels(group: Object, kind: str, name: str) -> dict[str, str]:
     own = {"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/created-by": "kuberay-operator"}
+    own["ray.io/is-ray-node"] = "yes"
     given = {**group["template"]["metadata"]["labels"], **group.get("labels", {})}
     return {**own, **given, "ray.io/node-type": kind, "ray.io/group": name}
 

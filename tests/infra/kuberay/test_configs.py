@@ -1,5 +1,6 @@
 """The configs that the ConfigMaps hold, and the one file that says what differs from one cloud to the next."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, StoreError
 from pipelines.config import JobConfig, load_config
 from pipelines.gpus import known_gpus
 from pipelines.places import ROOT
 from pipelines.serve import CLERK, INGRESS
 from pipelines.serving.config import ServeConfig, load_serve_config
+from pipelines.store import open_store
 from tests.infra.kuberay.operator import pods_of
+from tests.infra.kuberay.pod_security import containers
 from tests.infra.kuberay.rendering import (
     KUBERAY,
     OVERLAYS,
@@ -27,7 +30,7 @@ from tests.infra.kuberay.rendering import (
     walk,
 )
 
-STORES = {"cpu": "/shared", "gpu": "s3://change-me/pabcast"}
+STORES = {"cpu": "/shared", "gpu": "s3://<bucket>/pabcast"}
 ENDPOINTS = [overlay for overlay in OVERLAYS if overlay.endswith("endpoint")]
 
 
@@ -155,6 +158,7 @@ def test_no_second_cluster_is_started_for_a_store_that_the_first_one_holds(overl
 
 
 SETTINGS = {
+    "PABCAST_IMAGE": "registry.of.ours:5000/videos/pabcast:0.2.0-cuda",
     "PABCAST_STORE": "s3://videos-of-ours/there",
     "NODE_TYPE_LABEL": "cloud.google.com/machine-family",
     "NODE_TYPE_1_GPU": "one",
@@ -166,19 +170,57 @@ SETTINGS = {
 """Changed ones, for another cloud."""
 
 
-def test_one_file_changes_the_bucket_and_the_nodes_everywhere(tmp_path: Path) -> None:
-    copy = tmp_path / "kuberay"
-    shutil.copytree(KUBERAY, copy)
-    file = copy / "gpu/settings.env"
-    lines = file.read_text().splitlines()
-    before = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    file.write_text("".join(f"{name}={SETTINGS.get(name, value)}\n" for name, value in before.items()))
-    objects = tuple(kustomize(copy / "overlays/gpu-cluster"))
-    settings = named(objects, "ConfigMap", "pabcast-settings")["data"]
-    assert settings == before | SETTINGS
+def test_one_file_changes_the_image_the_bucket_and_the_nodes_everywhere(tmp_path: Path) -> None:
+    before, objects = changed(SETTINGS, tmp_path, "gpu-job")
+    settings = named(objects, "ConfigMap", "pabcast-settings")
+    assert settings["data"] == before | SETTINGS
+    assert settings["metadata"]["labels"]["pabcast/bucket"] == "videos-of-ours"
     others = [thing for thing in objects if thing["metadata"]["name"] != "pabcast-settings"]
     said = {str(value) for _, value in walk(others) if isinstance(value, str)}
     gone = {before[name] for name in SETTINGS if name != "SPOT_VALUE"}
     assert set(SETTINGS.values()) - {SETTINGS["PABCAST_STORE"]} <= said
     assert not gone & said
     assert not said & before.keys()
+    images = {container["image"] for pod in pods_of(objects) for container in containers(pod.spec)}
+    assert images == {SETTINGS["PABCAST_IMAGE"]}
+
+
+def changed(settings: dict[str, str], folder: Path, overlay: str) -> tuple[dict[str, str], tuple[Object, ...]]:
+    """The settings as they are, and an overlay with other ones."""
+    copy = folder / "kuberay"
+    shutil.copytree(KUBERAY, copy)
+    file = copy / "gpu/settings.env"
+    lines = file.read_text().splitlines()
+    before = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    file.write_text("".join(f"{name}={settings.get(name, value)}\n" for name, value in before.items()))
+    return before, tuple(kustomize(copy / "overlays" / overlay))
+
+
+LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+"""What Kubernetes takes for a label's value."""
+
+
+@pytest.mark.parametrize("overlay", [overlay for overlay in OVERLAYS if overlay.startswith("gpu")])
+def test_kubernetes_takes_no_settings_whose_bucket_nobody_has_named(overlay: str) -> None:
+    settings = named(render(overlay), "ConfigMap", "pabcast-settings")
+    refused = [value for value in settings["metadata"]["labels"].values() if not LABEL.fullmatch(value)]
+    assert refused == ["<bucket>"]
+    for pod in pods_of(render(overlay)):
+        if pod.start:
+            assert {"configMapRef": {"name": "pabcast-settings"}} in pod.ray["envFrom"], "no pod starts without them"
+
+
+@pytest.mark.parametrize("bucket", ["abc", "a.b-c.1", "0" + 61 * "x" + "9"])
+def test_kubernetes_takes_every_bucket_that_there_can_be(bucket: str, tmp_path: Path) -> None:
+    objects = changed({"PABCAST_STORE": f"s3://{bucket}"}, tmp_path, "gpu-cluster")[1]
+    labels = named(objects, "ConfigMap", "pabcast-settings")["metadata"]["labels"]
+    assert labels["pabcast/bucket"] == bucket
+    assert all(LABEL.fullmatch(value) for value in labels.values())
+
+
+def test_the_bucket_that_nobody_has_named_is_refused_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    with pytest.raises(StoreError, match="'<bucket>' is not a valid bucket name"):
+        open_store(STORES["gpu"]).get("anything")

@@ -1,6 +1,8 @@
 """What the document says is what the overlays are."""
 
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ ROWS = {
 
 
 def test_the_table_has_every_overlay() -> None:
-    assert sorted(ROWS) == OVERLAYS
+    assert sorted(name for name in ROWS if not name.isupper()) == OVERLAYS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -39,6 +41,7 @@ def test_every_link_and_every_folder_of_a_command_is_there() -> None:
     applied = re.findall(r"^kubectl apply -k (infra\S+)$", TEXT, re.MULTILINE)
     assert len(applied) == 4
     assert all((ROOT / folder / "kustomization.yaml").is_file() for folder in applied)
+    assert all((ROOT / file).is_file() for file in re.findall(r"kubectl apply -f (infra\S+)", TEXT))
 
 
 def test_the_times_of_a_drain_are_those_of_the_groups() -> None:
@@ -57,3 +60,51 @@ def test_the_ports_and_labels_that_it_says_are_those_of_the_policies() -> None:
     assert ports == {53, 443, 6443, 8000, 8080, 8265}
     assert all(str(port) in said for port in ports - {53})
     assert "pabcast/clients=true" in said
+
+
+def settings() -> dict[str, str]:
+    lines = (KUBERAY / "gpu/settings.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_the_list_of_what_to_change_is_the_one_file_that_says_it_with_its_values() -> None:
+    said = {row[0].strip("`"): row for row in ROWS.values() if row[0].strip("`").isupper()}
+    assert list(said) == list(settings())
+    for name, value in settings().items():
+        if "<" in value:
+            assert all(f"`{word}`" in said[name][1] for word in re.findall(r"<\w+>", value))
+        else:
+            assert said[name][2] == f"`{value}`"
+
+
+def test_the_command_that_fills_in_the_placeholders_leaves_none(tmp_path: Path) -> None:
+    registry, command = (
+        re.search(pattern, TEXT, re.MULTILINE | re.DOTALL)[0]  # type: ignore[index]
+        for pattern in (r"registry=\S+$", r"^bucket=.*?settings\.env$")
+    )
+    copy = tmp_path / "settings.env"
+    copy.write_text((KUBERAY / "gpu/settings.env").read_text())
+    command = command.replace("infra/kuberay/gpu/settings.env", str(copy))
+    subprocess.run(["bash", "-ec", f"{registry}\n{command}"], cwd=tmp_path, check=True, timeout=20)
+    lines = [line for line in copy.read_text().splitlines() if not line.startswith("#")]
+    assert "PABCAST_STORE=s3://my-bucket/pabcast" in lines
+    assert "PABCAST_IMAGE=registry.example.com/pabcast:0.1.0-cuda" in lines
+    assert not [line for line in lines if "<" in line]
+
+
+def test_what_is_followed_or_asked_is_waited_for() -> None:
+    commands = [line for block in re.findall(r"```sh\n(.+?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+    followed = [line for line in commands if "logs" in line]
+    assert len(followed) == 2
+    assert all(line.startswith("until ") for line in followed)
+    for index, line in enumerate(commands):
+        if "port-forward" in line:
+            assert " wait " in commands[index - 1]
+            assert "--retry-connrefused" in commands[index + 1]
+
+
+def test_no_other_file_has_a_placeholder() -> None:
+    others = [file for file in KUBERAY.rglob("*.*") if file.suffix in (".yaml", ".env") and file.name != "settings.env"]
+    text = "".join(line for file in others for line in file.open() if not line.lstrip().startswith("#"))
+    assert len(text) > 10_000
+    assert not re.findall(r"<\w+>|change-me|example\.(?:com|org)|\bBUCKET\b", text)

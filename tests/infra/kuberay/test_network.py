@@ -1,73 +1,15 @@
 """Who may talk to whom: the policies are read as Kubernetes reads them, for pods of ours and for strangers."""
 
-import ipaddress
-from dataclasses import dataclass, field
-
 import pytest
 
 from tests.infra.kuberay.operator import pods_of
+from tests.infra.kuberay.policies import HOME, MONITORING, End, allows, selects
 from tests.infra.kuberay.rendering import OVERLAYS, Object, named, render
 
-OURS = "pabcast"
 OPERATOR = {"app.kubernetes.io/name": "kuberay-operator", "app.kubernetes.io/component": "kuberay-operator"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """One end of a connection: a pod, or an address outside of the cluster."""
-
-    labels: dict[str, str] = field(default_factory=dict)
-    namespace: dict[str, str] = field(default_factory=dict)
-    """The labels of its namespace."""
-    address: str = ""
-
-
-def selects(selector: Object, labels: dict[str, str]) -> bool:
-    """Whether a selector of labels does; an empty one selects everything."""
-    assert selector.keys() <= {"matchLabels"}, "other selectors are not used"
-    return selector.get("matchLabels", {}).items() <= labels.items()
-
-
-def is_peer(peer: Object, end: End, home: dict[str, str]) -> bool:
-    """Whether a peer of a rule is that end; `home` has the labels of the policy's namespace."""
-    if "ipBlock" in peer:
-        block = peer["ipBlock"]
-        outside = end.address and ipaddress.ip_address(end.address) in ipaddress.ip_network(block["cidr"])
-        return bool(outside) and not any(
-            ipaddress.ip_address(end.address) in ipaddress.ip_network(left_out) for left_out in block.get("except", [])
-        )
-    if end.address:
-        return False
-    in_namespace = (
-        selects(peer["namespaceSelector"], end.namespace) if "namespaceSelector" in peer else (end.namespace == home)
-    )
-    return in_namespace and selects(peer.get("podSelector", {}), end.labels)
-
-
-def allows(
-    objects: tuple[Object, ...], direction: str, ours: End, other: End, port: int, protocol: str = "TCP"
-) -> bool:
-    """Whether the policies let a pod of ours take (Ingress) or open (Egress) a connection."""
-    chosen = [
-        thing["spec"]
-        for thing in objects
-        if thing["kind"] == "NetworkPolicy" and selects(thing["spec"]["podSelector"], ours.labels)
-    ]
-    chosen = [spec for spec in chosen if direction in spec["policyTypes"]]
-    if not chosen:
-        return True
-    ends = {"Ingress": "from", "Egress": "to"}[direction]
-    for rule in (rule for spec in chosen for rule in spec.get(direction.lower(), [])):
-        ports = rule.get("ports")
-        at = ports is None or {"protocol": protocol, "port": port} in ports
-        if at and any(is_peer(peer, other, ours.namespace) for peer in rule[ends]):
-            return True
-    return False
-
-
-HOME = {"kubernetes.io/metadata.name": "pabcast"}
 ELSEWHERE = {"kubernetes.io/metadata.name": "default"}
-MONITORING = {"kubernetes.io/metadata.name": "monitoring"}
 DNS = {"kubernetes.io/metadata.name": "kube-system"}
 CLIENTS = {"kubernetes.io/metadata.name": "web", "pabcast/clients": "true"}
 PORTS = (6379, 8000, 8265, 8080, 10001, 52365, 31415)
@@ -126,8 +68,9 @@ def test_clients_reach_the_endpoint_alone(objects: tuple[Object, ...]) -> None:
     assert set(map(tuple, found.values())) == {()}
 
 
-def test_prometheus_reaches_the_metrics_alone(objects: tuple[Object, ...]) -> None:
+def test_prometheus_reaches_the_metrics_of_every_pod_and_of_the_endpoint_alone(objects: tuple[Object, ...]) -> None:
     found = reached(objects, End(labels={"app": "prometheus"}, namespace=MONITORING))
+    assert found.pop("head") == [8000, 8080]
     assert set(map(tuple, found.values())) == {(8080,)}
 
 

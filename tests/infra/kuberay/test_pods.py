@@ -9,7 +9,7 @@ from ray.scripts.scripts import start
 from cluster.placement import label_selector
 from tests.infra.kuberay.operator import Pod, pods_of, quantity
 from tests.infra.kuberay.pod_security import containers
-from tests.infra.kuberay.rendering import OVERLAYS, cluster_spec, custom, render, walk
+from tests.infra.kuberay.rendering import CUSTOM, OVERLAYS, cluster_spec, custom, render, walk
 
 LEAVE_S = 10
 """In which drain.py starts, asks the head and sees that a node has gone."""
@@ -35,7 +35,7 @@ def nodes(overlay: str) -> list[Pod]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_container_has_the_one_image_and_its_version(overlay: str) -> None:
     images = {container["image"] for pod in pods_of(render(overlay)) for container in containers(pod.spec)}
-    assert images == {f"pabcast:0.1.0-{'cpu' if overlay.startswith('cpu') else 'cuda'}"}
+    assert images == {"pabcast:0.1.0-cpu" if overlay.startswith("cpu") else "<registry>/pabcast:0.1.0-cuda"}
     assert not any(str(value).endswith(":latest") for _, value in walk(list(render(overlay))))
 
 
@@ -200,3 +200,12 @@ def test_job_and_endpoint_have_the_cluster_of_the_cluster_overlay(kind: str) -> 
     assert endpoint["workerGroupSpecs"] == alone["workerGroupSpecs"]
     extra = endpoint["headGroupSpec"]["template"]["spec"]["volumes"][-1]
     assert extra["secret"]["secretName"] == "pabcast-keys"
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_overlays_of_one_kind_share_a_namespace_as_only_what_kuberay_carries_out_differs(kind: str) -> None:
+    overlays = [overlay for overlay in OVERLAYS if overlay.startswith(kind)]
+    things = [custom(render(overlay)) for overlay in overlays]
+    shared = [[thing for thing in render(overlay) if thing["kind"] not in CUSTOM] for overlay in overlays]
+    assert len({(thing["kind"], thing["metadata"]["name"]) for thing in things}) == len(overlays) == 3
+    assert shared[0] == shared[1] == shared[2]

@@ -1,29 +1,38 @@
 """A real Prometheus for tests, with the project's own config at a cluster's addresses."""
 
+import json
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pipelines.places import ROOT
 from tests.ray_head import RayHead, free_port
 
-CONFIG = ROOT / "infra/observability/prometheus-remote.yml"
-ADDRESSES = ("http://pabcast-head-svc:8265", "pabcast-endpoint-serve-svc:8000")
-"""What a user sets in it: the head's dashboard and the endpoint."""
-QUICK = {"15s": "1s", "refresh_interval: 10s": "refresh_interval: 1s"}
+CONFIG = ROOT / "infra/observability/prometheus-head.yml"
 READY_S = 60.0
 
 
-def config_of(head: RayHead, endpoint: str) -> str:
-    """The config for this cluster and that endpoint (host:port), asking every second."""
-    text = CONFIG.read_text().replace("alerts.yml", str(CONFIG.with_name("alerts.yml")))
-    for old, new in {**dict(zip(ADDRESSES, (head.dashboard, endpoint), strict=True)), **QUICK}.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
+def config_of(head: RayHead, endpoint: str, folder: Path, token: str = "") -> str:
+    """The config for this cluster, its token and that endpoint (host:port), in `folder`, asking every second."""
+    config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    config["global"] = dict.fromkeys(config["global"], "1s")
+    config["rule_files"] = [str(CONFIG.with_name(name)) for name in config["rule_files"]]
+    nodes, figures = config["scrape_configs"]
+    (discovery,) = nodes["http_sd_configs"]
+    assert discovery["url"].startswith("http://127.0.0.1:8265/")
+    discovery["url"] = discovery["url"].replace("http://127.0.0.1:8265", head.dashboard)
+    discovery["refresh_interval"] = "1s"
+    discovery["authorization"]["credentials_file"] = str(folder / "ray-token")
+    (folder / "ray-token").write_text(token)
+    (name,) = figures["file_sd_configs"][0]["files"]
+    (folder / name).write_text(json.dumps([{"targets": [endpoint]}]))
+    return yaml.safe_dump(config)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def test_promtool_finds_the_rules_good() -> None:
 
 
 @with_promtool
-@pytest.mark.parametrize("file", ["prometheus.yml", "prometheus-remote.yml"])
+@pytest.mark.parametrize("file", ["prometheus.yml", "prometheus-head.yml", "prometheus-kuberay.yml"])
 def test_promtool_finds_the_config_good(file: str) -> None:
     assert f"{file} is valid" in promtool("check", "config", f"infra/observability/{file}")
 

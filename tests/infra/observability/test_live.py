@@ -88,7 +88,7 @@ def running_beside(head: RayHead, folder: Path) -> Iterator[tuple[Endpoint, str]
     overrides = (f"cluster.address={head.address}", *POOL, "http.replicas=2", "limits.queue=2")
     with (
         running(folder, *overrides, environment=NO_TOKEN) as endpoint,
-        prometheus(folder, config_of(head, f"127.0.0.1:{endpoint.port}")) as url,
+        prometheus(folder, config_of(head, f"127.0.0.1:{endpoint.port}", folder)) as url,
     ):
         yield endpoint, url
 
