@@ -60,6 +60,14 @@ def test_every_option_that_the_doctor_is_called_with_is_one_of_its() -> None:
     assert {"--address", "--store"} <= used <= known
 
 
+@pytest.mark.parametrize(("name", "ignored"), [("s3.env", True), ("keys.txt", True), ("prompts.txt", False)])
+def test_git_and_ray_pass_over_the_keys_that_the_commands_read_here_and_no_prompts(name: str, ignored: bool) -> None:
+    """What git ignores Ray leaves out of a working directory, in which the prompts of a job have to be."""
+    assert any(re.search(rf"(?<![/\w]){re.escape(name)}\b", text.read_text()) for text in DOCUMENTS)
+    done = subprocess.run(["git", "check-ignore", "--quiet", "--no-index", name], cwd=ROOT, timeout=20)
+    assert (done.returncode == 0) is ignored
+
+
 def test_no_command_for_the_head_is_of_a_program_that_the_image_lacks() -> None:
     """The way to ask for the bucket there is the doctor."""
     asked = [line for line in commands((INFRA / "observability/README.md").read_text()) if line.startswith("aws ")]

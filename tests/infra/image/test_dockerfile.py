@@ -96,6 +96,12 @@ def test_the_dependencies_are_on_the_path_of_a_login_shell_too(tmp_path: Path) -
     assert subprocess.run(shell, capture_output=True, text=True, check=True).stdout.startswith("/opt/venv/bin:")
 
 
+def test_a_driver_that_gke_mounts_is_found_and_nothing_else_is_looked_for_before_it() -> None:
+    environment = STAGES["runtime"].environment
+    assert environment["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64:/usr/local/nvidia/lib"
+    assert environment["PATH"].split(":")[-1] == "/usr/local/nvidia/bin"
+
+
 def test_no_argument_or_variable_is_for_a_secret(tmp_path: Path) -> None:
     assert secret_names(DOCKERFILE) == []
     planted = tmp_path / "Dockerfile"

@@ -166,6 +166,7 @@ SETTINGS = {
     "SPOT_LABEL": "cloud.google.com/gke-spot",
     "SPOT_VALUE": "true",
     "SHARED_STORAGE_CLASS": "filestore",
+    "SERVICE_ACCOUNT": "videos",
 }
 """Changed ones, for another cloud."""
 
@@ -183,6 +184,8 @@ def test_one_file_changes_the_image_the_bucket_and_the_nodes_everywhere(tmp_path
     assert not said & before.keys()
     images = {container["image"] for pod in pods_of(objects) for container in containers(pod.spec)}
     assert images == {SETTINGS["PABCAST_IMAGE"]}
+    accounts = {pod.spec["serviceAccountName"] for pod in pods_of(objects) if pod.start}
+    assert accounts == {SETTINGS["SERVICE_ACCOUNT"]}
 
 
 def changed(settings: dict[str, str], folder: Path, overlay: str) -> tuple[dict[str, str], tuple[Object, ...]]:

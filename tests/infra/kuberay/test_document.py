@@ -1,13 +1,16 @@
 """What the document says is what the overlays are."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pipelines.gpus import known_gpus
 from pipelines.places import ROOT
-from tests.infra.kuberay.operator import pods_of
+from tests.infra.kuberay.operator import pods_of, quantity
 from tests.infra.kuberay.rendering import KUBERAY, OVERLAYS, custom, render, walk
 
 TEXT = (KUBERAY / "README.md").read_text()
@@ -15,6 +18,9 @@ ROWS = {
     row[0].strip("`"): row
     for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| `.*$", TEXT, re.M))
 }
+
+IMAGE_GB = 30
+"""Of the root disk for the image, twice while it is unpacked, and the system."""
 
 
 def test_the_table_has_every_overlay() -> None:
@@ -74,7 +80,46 @@ def test_the_list_of_what_to_change_is_the_one_file_that_says_it_with_its_values
         if "<" in value:
             assert all(f"`{word}`" in said[name][1] for word in re.findall(r"<\w+>", value))
         else:
-            assert said[name][2] == f"`{value}`"
+            assert said[name][2].startswith(f"`{value}`")
+
+
+def test_the_gpus_that_it_names_are_entries_to_plan_for() -> None:
+    named = re.findall(r"with `([a-z0-9-]+)` on (?:EKS|GKE)", " ".join(TEXT.split()))
+    assert sorted(named) == ["a100-80g", "l40s"]
+    assert set(named) <= set(known_gpus())
+
+
+def test_the_disks_that_it_wants_hold_the_image_and_what_pods_may_write() -> None:
+    said = re.search(r"of (\d+) GB at least, of (\d+) GB on nodes with eight GPUs.+?pods\s+get (\d+),", TEXT, re.DOTALL)
+    assert said is not None
+    one, eight, gke = map(int, said.groups())
+    for pod in pods_of(render("gpu-cluster")):
+        requests, limits = (
+            quantity(pod.ray["resources"][kind]["ephemeral-storage"]) / 1e9 for kind in ("requests", "limits")
+        )
+        assert limits + IMAGE_GB <= (eight if "8-gpu" in pod.group else one), pod.group
+        assert requests <= gke, pod.group
+
+
+def test_the_policy_of_the_bucket_is_for_the_prefix_of_the_settings_and_lists_without_condition() -> None:
+    policy = json.loads((KUBERAY / "gpu/bucket-policy.json").read_text())
+    bucket, objects = policy["Statement"]
+    assert bucket == {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ["arn:aws:s3:::BUCKET"]}
+    assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"} <= set(objects["Action"])
+    prefix = settings()["PABCAST_STORE"].removeprefix("s3://<bucket>")
+    assert objects["Resource"] == [f"arn:aws:s3:::BUCKET{prefix}/*"]
+
+
+def test_it_says_how_often_a_budget_can_be_spent() -> None:
+    assert custom(render("gpu-job"))["spec"]["backoffLimit"] == 2
+    assert "it is tried twice more" in " ".join(TEXT.split())
+    assert "is of one try, so of three at most" in " ".join(TEXT.split())
+
+
+def test_it_says_how_long_spot_nodes_are_waited_for() -> None:
+    for name in ("job.yaml", "serve.yaml"):
+        waits_s = yaml.safe_load((KUBERAY / "gpu" / name).read_text())["cluster"]["spot_timeout_s"]
+        assert f"{waits_s} s in the configs" in " ".join(TEXT.split())
 
 
 def test_the_command_that_fills_in_the_placeholders_leaves_none(tmp_path: Path) -> None:
@@ -94,13 +139,37 @@ def test_the_command_that_fills_in_the_placeholders_leaves_none(tmp_path: Path) 
 
 def test_what_is_followed_or_asked_is_waited_for() -> None:
     commands = [line for block in re.findall(r"```sh\n(.+?)```", TEXT, re.DOTALL) for line in block.splitlines()]
-    followed = [line for line in commands if "logs" in line]
+    followed = [index for index, line in enumerate(commands) if " logs --follow " in line]
     assert len(followed) == 2
-    assert all(line.startswith("until ") for line in followed)
+    for index in followed:
+        # A try's log ends with the try, and another one may follow.
+        assert commands[index - 1].startswith("until kubectl -n pabcast get rayjob pabcast-job ")
+        assert commands[index].startswith("do ")
     for index, line in enumerate(commands):
         if "port-forward" in line:
             assert " wait " in commands[index - 1]
             assert "--retry-connrefused" in commands[index + 1]
+
+
+@pytest.mark.parametrize("last", ["Complete", "Failed", "ValidationFailed"])
+def test_a_job_is_followed_through_its_tries_until_its_last_state(last: str, tmp_path: Path) -> None:
+    states = ["", "Initializing", "Running", "Retrying", "Running", last, "after it"]
+    stand_in = """
+        sleep() { :; }
+        kubectl() {
+          case "$*" in
+            *jsonpath*) head -n 1 states; sed -i 1d states ;;
+            *logs*) echo "$*" ;;
+          esac
+        }
+    """
+    loops = re.findall(r"^until .+?^do .+?; done$", TEXT, re.MULTILINE | re.DOTALL)
+    assert len(loops) == 2
+    for loop in loops:
+        (tmp_path / "states").write_text("".join(f"{state}\n" for state in states))
+        command = ["bash", "-c", f"{stand_in}\n{loop}"]
+        said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True).stdout
+        assert said.splitlines() == ["-n pabcast logs --follow job/pabcast-job"] * 5 + [last]
 
 
 def test_no_other_file_has_a_placeholder() -> None:

@@ -1,10 +1,11 @@
 """Who may talk to whom: the policies are read as Kubernetes reads them, for pods of ours and for strangers."""
 
 import pytest
+import yaml
 
 from tests.infra.kuberay.operator import pods_of
 from tests.infra.kuberay.policies import HOME, MONITORING, End, allows, selects
-from tests.infra.kuberay.rendering import OVERLAYS, Object, named, render
+from tests.infra.kuberay.rendering import KUBERAY, OVERLAYS, Object, named, render
 
 OPERATOR = {"app.kubernetes.io/name": "kuberay-operator", "app.kubernetes.io/component": "kuberay-operator"}
 
@@ -68,6 +69,21 @@ def test_clients_reach_the_endpoint_alone(objects: tuple[Object, ...]) -> None:
     assert set(map(tuple, found.values())) == {()}
 
 
+@pytest.mark.parametrize("address", ["35.191.3.4", "130.211.1.2", "10.0.9.9"])
+def test_a_clouds_load_balancer_reaches_the_endpoint_alone_once_its_line_is_taken_in(address: str) -> None:
+    text = (KUBERAY / "base/network-policy.yaml").read_text()
+    told = tuple(yaml.safe_load_all(text.replace("# - ipBlock", "- ipBlock")))
+    balancer = End(address=address)
+    others = tuple(thing for thing in render("gpu-endpoint") if thing["kind"] != "NetworkPolicy")
+    assert set(map(tuple, reached(render("gpu-endpoint"), balancer).values())) == {()}
+    ends = ends_of(others)
+    found = {
+        name: [port for port in PORTS if allows(told, "Ingress", end, balancer, port)] for name, end in ends.items()
+    }
+    assert found.pop("head") == [8000]
+    assert set(map(tuple, found.values())) == {()}
+
+
 def test_prometheus_reaches_the_metrics_of_every_pod_and_of_the_endpoint_alone(objects: tuple[Object, ...]) -> None:
     found = reached(objects, End(labels={"app": "prometheus"}, namespace=MONITORING))
     assert found.pop("head") == [8000, 8080]
@@ -83,6 +99,9 @@ def test_every_pod_reaches_names_and_the_store_and_no_nodes_metadata(objects: tu
         assert allows(objects, "Egress", ours, bucket, 443)
         for port in (80, 443):
             assert not allows(objects, "Egress", ours, metadata, port)
+        for resolver in (metadata, End(address="169.254.20.10")):
+            assert all(allows(objects, "Egress", ours, resolver, 53, protocol) for protocol in ("UDP", "TCP"))
+        assert not allows(objects, "Egress", ours, End(address="169.254.170.2"), 53)
         for port in (22, 80, 6379, 8080):
             assert not allows(objects, "Egress", ours, bucket, port)
             assert not allows(objects, "Egress", ours, End(labels={"app": "other"}, namespace=ELSEWHERE), port)

@@ -1,7 +1,10 @@
 """Images, start commands, resources, shared memory and the time to drain of every overlay's pods."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from ray.scripts.scripts import start
@@ -148,6 +151,26 @@ def test_what_a_pod_may_write_to_its_disk_is_within_its_limit(overlay: str) -> N
         on_disk = [quantity(folder["sizeLimit"]) for folder in folders if folder.get("medium") != "Memory"]
         assert on_disk
         assert sum(on_disk) <= limit, pod.group
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_disk_is_asked_for_as_much_as_the_object_store_may_spill_twice(overlay: str) -> None:
+    for pod in nodes(overlay):
+        store = int(re.search(r"--object-store-memory=(\d+)", pod.start)[1])
+        assert quantity(pod.ray["resources"]["requests"]["ephemeral-storage"]) >= 2 * store, pod.group
+
+
+def test_pods_that_nothing_waits_for_any_more_are_given_up_before_they_start() -> None:
+    name = "RAY_AUTOSCALER_PENDING_NODE_IDLE_TIMEOUT_S"
+    heads = [pod for overlay in OVERLAYS for pod in nodes(overlay) if pod.group == "head"]
+    given = {
+        variable["value"] for pod in heads for variable in pod.spec["containers"][1]["env"] if variable["name"] == name
+    }
+    assert given == {"60"}
+    program = f"from ray.autoscaler.v2.instance_manager.config import {name}; print({name})"
+    environment = {**os.environ, name: "60"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "60", done.stderr
 
 
 def test_gpu_groups_have_the_label_by_which_the_pool_asks_for_their_market() -> None:

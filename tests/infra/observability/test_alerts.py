@@ -41,6 +41,15 @@ def test_promtool_finds_the_config_good(file: str) -> None:
 
 
 @with_promtool
+@pytest.mark.parametrize("file", ["prometheus.yml", "prometheus-head.yml", "prometheus-kuberay.yml"])
+def test_the_block_that_sends_alerts_on_can_be_put_into_the_config(file: str, tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(alerting:.+?)^```", RUNBOOK, re.MULTILINE | re.DOTALL)
+    (tmp_path / file).write_text(f"{(FOLDER / file).read_text()}\n{block}")
+    shutil.copy(FOLDER / "alerts.yml", tmp_path)
+    assert "is valid" in promtool("check", "config", "--syntax-only", str(tmp_path / file))
+
+
+@with_promtool
 def test_the_rules_do_on_made_up_series_what_their_unit_tests_say() -> None:
     assert "SUCCESS" in promtool("test", "rules", str(UNIT_TESTS.relative_to(ROOT)))
 

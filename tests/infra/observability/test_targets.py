@@ -97,5 +97,21 @@ def test_an_endpoint_is_asked_where_one_is_and_said_to_be_so_that_no_alert_tells
     assert load(config)["rule_files"] == ["alerts.yml"]
 
 
+def test_rays_nodes_have_one_name_of_a_job_everywhere_by_which_the_alert_for_them_goes() -> None:
+    (alert,) = (alert for alert in ALERTS if alert["alert"] == "PabcastNotScraped")
+    assert alert["expr"] == 'up{job="ray"} == 0'
+    for config in CONFIGS:
+        assert {job["job_name"] for job in load(config)["scrape_configs"]} == {"ray", "pabcast-endpoint"}
+    (watched,) = load("podmonitor.yaml")["spec"]["podMetricsEndpoints"]
+    assert {"targetLabel": "job", "replacement": "ray"} in watched["relabelings"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_that_ends_in_its_time_is_missed_by_an_alert(overlay: str) -> None:
+    (alert,) = (alert for alert in ALERTS if alert["alert"] == "PabcastNotScraped")
+    waits_s = 60 * int(alert["for"].removesuffix("m"))
+    assert all(waits_s > 2 * pod.spec["terminationGracePeriodSeconds"] for pod in nodes(overlay))
+
+
 def test_the_operator_asks_for_the_endpoint_by_the_name_that_the_config_has() -> None:
     assert len({(name, port) for job, name, port in asked_by_name() if job == "pabcast-endpoint"}) == 1
