@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -105,3 +106,21 @@ def test_rays_token_is_made_for_any_user_of_a_container_in_a_folder_that_is_its_
         found = {name: (folder / name).stat().st_mode & 0o777 for name in (".", "ray-token", "ray-token/token")}
         assert found == {".": 0o700, "ray-token": 0o755, "ray-token/token": 0o644}
         assert re.fullmatch("[0-9a-f]{64}", (folder / "ray-token/token").read_text())
+
+
+def test_every_job_on_spot_nodes_waits_longer_for_them_than_a_machine_and_its_image_take() -> None:
+    lines = [line for block in BLOCKS for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    jobs = [line for line in lines if "cluster.spot=true" in line]
+    assert len(jobs) >= 2
+    assert all("cluster.spot_timeout_s=900" in shlex.split(job) for job in jobs)
+
+
+def test_no_command_waits_for_ever() -> None:
+    waits = [line for block in BLOCKS for line in block.splitlines() if re.search(r"\b(until|while)\b", line)]
+    assert len(waits) >= 2
+    assert [line for line in waits if not line.startswith("timeout ")] == []
+
+
+def test_an_account_that_never_had_a_spot_machine_gets_the_role_that_they_want() -> None:
+    (block,) = (block for block in BLOCKS if "put-role-policy" in block)
+    assert "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com || true\n" in block
