@@ -58,7 +58,7 @@ def test_the_commands_of_a_cloud_replace_every_word_and_leave_a_file_that_ray_ta
         script = re.sub(rf"(?<![\w$]){name}=\S+", f"{name}=of.ours", script)
     script = re.sub(r"zone=\S+", "zone=europe-west4-b", script)
     subprocess.run(["bash", "-ec", script], cwd=tmp_path, check=True, timeout=20)
-    names = [f"{cloud}.yaml", "aws-worker-policy.json"]
+    names = [f"{cloud}.yaml", "serve-deploy.yaml", "aws-worker-policy.json"]
     names += ["aws-head-policy.json"] if cloud == "aws" else []
     changed = [tmp_path / "infra/launcher" / name for name in names]
     assert [word for file in changed for word in placeholders(file) if not word.startswith("europe-west4")] == []
@@ -117,7 +117,7 @@ def test_every_job_on_spot_nodes_waits_longer_for_them_than_a_machine_and_its_im
 
 def test_no_command_waits_for_ever() -> None:
     waits = [line for block in BLOCKS for line in block.splitlines() if re.search(r"\b(until|while)\b", line)]
-    assert len(waits) >= 2
+    assert len(waits) >= 3
     assert [line for line in waits if not line.startswith("timeout ")] == []
 
 
