@@ -1,6 +1,8 @@
 """The document names every word that is to be replaced, and its commands replace them all and plan a job."""
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,14 +52,15 @@ def test_the_commands_of_a_cloud_replace_every_word_and_leave_a_file_that_ray_ta
         for block in BLOCKS
         if "sed -i" in block and f"infra/launcher/{cloud}.yaml" in block and "bucket=" in block
     )
-    script = block.partition("for role in")[0]
+    script = block.partition("\nfor role in")[0]
     script = re.sub(r"account=\$\(.*\)", "account=123", script)
     for name in ("bucket", "region", "bucket_region", "account", "project", "registry"):
         script = re.sub(rf"(?<![\w$]){name}=\S+", f"{name}=of.ours", script)
     script = re.sub(r"zone=\S+", "zone=europe-west4-b", script)
     subprocess.run(["bash", "-ec", script], cwd=tmp_path, check=True, timeout=20)
-    changed = [tmp_path / f"infra/launcher/{cloud}.yaml", tmp_path / "infra/launcher/aws-worker-policy.json"]
-    changed += [tmp_path / "infra/launcher/aws-head-policy.json"] if cloud == "aws" else []
+    names = [f"{cloud}.yaml", "serve-deploy.yaml", "aws-worker-policy.json"]
+    names += ["aws-head-policy.json"] if cloud == "aws" else []
+    changed = [tmp_path / "infra/launcher" / name for name in names]
     assert [word for file in changed for word in placeholders(file) if not word.startswith("europe-west4")] == []
     values = checked(yaml.safe_load(changed[0].read_text()))
     assert values["docker"]["image"] == "of.ours/pabcast:0.1.0-cuda"
@@ -91,3 +94,33 @@ def test_the_path_that_the_commands_give_a_model_is_where_the_image_has_it() -> 
     assert "COPY . /models/\\n" in block
     assert f"|path: /models/{folder}|' configs/models/wan-2.1-1.3b.yaml" in block
     assert re.search("^path: ", (ROOT / "configs/models/wan-2.1-1.3b.yaml").read_text(), re.MULTILINE)
+
+
+def test_rays_token_is_made_for_any_user_of_a_container_in_a_folder_that_is_its_owners_alone(tmp_path: Path) -> None:
+    (block,) = (block for block in BLOCKS if "openssl rand" in block and "ray-token" in block)
+    for umask in ("022", "077"):
+        variables = {**os.environ, "HOME": str(tmp_path / umask)}
+        (tmp_path / umask).mkdir()
+        subprocess.run(["bash", "-ec", f"umask {umask}\n{block}"], env=variables, check=True, timeout=20)
+        folder = tmp_path / umask / ".config/pabcast"
+        found = {name: (folder / name).stat().st_mode & 0o777 for name in (".", "ray-token", "ray-token/token")}
+        assert found == {".": 0o700, "ray-token": 0o755, "ray-token/token": 0o644}
+        assert re.fullmatch("[0-9a-f]{64}", (folder / "ray-token/token").read_text())
+
+
+def test_every_job_on_spot_nodes_waits_longer_for_them_than_a_machine_and_its_image_take() -> None:
+    lines = [line for block in BLOCKS for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    jobs = [line for line in lines if "cluster.spot=true" in line]
+    assert len(jobs) >= 2
+    assert all("cluster.spot_timeout_s=900" in shlex.split(job) for job in jobs)
+
+
+def test_no_command_waits_for_ever() -> None:
+    waits = [line for block in BLOCKS for line in block.splitlines() if re.search(r"\b(until|while)\b", line)]
+    assert len(waits) >= 3
+    assert [line for line in waits if not line.startswith("timeout ")] == []
+
+
+def test_an_account_that_never_had_a_spot_machine_gets_the_role_that_they_want() -> None:
+    (block,) = (block for block in BLOCKS if "put-role-policy" in block)
+    assert "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com || true\n" in block

@@ -179,10 +179,17 @@ def test_nodes_have_roles_and_no_keys(cloud: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["aws-head-policy.json", "aws-worker-policy.json"])
-def test_a_role_may_use_the_bucket_and_a_workers_role_nothing_else(name: str) -> None:
+def test_a_role_may_use_the_bucket_and_pull_the_image_and_a_workers_role_nothing_else(name: str) -> None:
     policy = json.loads(cluster_file("aws").with_name(name).read_text())
     allowed = {action for one in policy["Statement"] for action in one["Action"]}
     assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"} <= allowed
-    assert any(action.startswith("ec2:") for action in allowed) == ("head" in name)
+    assert {action.split(":")[0] for action in allowed} - {"s3", "ecr"} == (
+        {"ec2", "ssm", "iam"} if "head" in name else set()
+    )
+    pulls = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+    where = {action: one["Resource"] for one in policy["Statement"] for action in one["Action"]}
+    repository = read("aws")["docker"]["image"].partition("/")[2].partition(":")[0]
+    assert {action for action in allowed if action.startswith("ecr:")} == pulls | {"ecr:GetAuthorizationToken"}
+    assert all(where[action] == [f"arn:aws:ecr:*:ACCOUNT:repository/{repository}"] for action in pulls)
     assert all(one["Effect"] == "Allow" for one in policy["Statement"])
     assert not any("*" in action for action in allowed)

@@ -1,40 +1,10 @@
 """The commands of gcp.yaml that keep a machine's identity where S3's client looks for it, against a local server."""
 
 import subprocess
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import pytest
-
 from tests.infra.launcher.clusters import read
-
-METADATA = "http://metadata.google.internal"
-
-
-class Metadata(BaseHTTPRequestHandler):
-    """Answers as Google's server of metadata does, which wants its header."""
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Metadata-Flavor") == "Google" and "audience=sts.amazonaws.com" in self.path
-        self.send_response(200 if wanted else 403)
-        self.end_headers()
-        self.wfile.write(b"an-identity" if wanted else b"forbidden")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def metadata_server() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Metadata)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+from tests.infra.launcher.metadata import METADATA
 
 
 def test_the_identity_is_written_where_the_container_has_it(metadata_server: str, tmp_path: Path) -> None:
