@@ -84,6 +84,7 @@ def test_a_killed_rank_fails_its_video_within_seconds_and_the_next_one_is_right(
     assert np.array_equal(result.latents, fresh_latents[2])
 
 
+@pytest.mark.slow
 def test_a_hung_rank_is_noticed_by_the_step_timeout_and_the_next_video_is_right(
     pool: PoolClient, make_request: MakeRequest, fresh_latents: Latents
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 from pipelines.places import ROOT
 from tests.ray_head import NO_TOKEN, ray_head
 
+pytestmark = pytest.mark.slow
+
 Driver = subprocess.Popen[str]
 StartDriver = Callable[[int], Driver]
 GONE_TIMEOUT_S = 3 + 40
@@ -74,7 +76,6 @@ def test_a_driver_killed_in_mid_video_leaves_nothing(cluster: str, start_driver:
     assert left_over(cluster) == "left 0 [] []"
 
 
-@pytest.mark.slow
 def test_two_drivers_share_a_pool_that_outlives_the_one_and_ends_with_the_other(
     cluster: str, start_driver: StartDriver
 ) -> None:

@@ -16,6 +16,8 @@ from actors.spec import PoolSpec
 from cluster.pab import PabConfig
 from tests.actors.conftest import MakeRequest
 
+pytestmark = pytest.mark.slow
+
 PAB246 = PabConfig(spatial=2, temporal=4, cross=6, window=(0.1, 0.9))
 OPTIONS = RunOptions(return_latents=True, snapshot_every=4)
 
@@ -69,7 +71,6 @@ def test_a_pool_that_is_killed_takes_its_workers_back_and_its_videos_go_on(
     assert after.gpu_seconds > spent
 
 
-@pytest.mark.slow
 def test_a_pool_whose_keeper_is_killed_starts_again_and_makes_its_videos(
     restarted: PoolClient, make_request: MakeRequest
 ) -> None:
@@ -81,7 +82,6 @@ def test_a_pool_whose_keeper_is_killed_starts_again_and_makes_its_videos(
     assert not {member.pid for member in after.members} & {member.pid for member in before.members}
 
 
-@pytest.mark.slow
 def test_no_name_of_a_restarted_pool_is_left_when_its_last_client_goes(ray_session: None, pool_spec: PoolSpec) -> None:
     spec = PoolSpec(model=pool_spec.model, workers=1, device="cpu", threads_per_worker=1, client_timeout_s=6)
     with PoolClient.connect(spec, name="brief") as client:

@@ -15,6 +15,8 @@ from actors.result import VideoResult
 from cluster.pab import PabConfig
 from tests.actors.conftest import MakeRequest
 
+pytestmark = pytest.mark.slow
+
 PAB246 = PabConfig(spatial=2, temporal=4, cross=6, window=(0.1, 0.9))
 OPTIONS = RunOptions(return_latents=True, snapshot_every=4)
 
@@ -51,7 +53,6 @@ def test_a_video_whose_rank_is_killed_goes_on_from_its_snapshot_and_is_bit_ident
     assert np.array_equal(result.frames, undisturbed.frames)
 
 
-@pytest.mark.slow
 def test_a_video_in_the_making_can_be_seen_at_each_of_its_snapshots(
     pool: PoolClient, make_request: MakeRequest
 ) -> None:

@@ -159,6 +159,7 @@ def _size(family: str) -> tuple[int, int, int]:
     return num_frames, height, width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("pab", PABS)
 @pytest.mark.parametrize("family", FAMILIES)
