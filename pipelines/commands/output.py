@@ -68,8 +68,8 @@ def _say(text: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """`text` with the characters that command a terminal, or turn the direction of its text, as JSON escapes."""
-    commands = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+    """`text` with what commands a terminal, turns the direction of its text or is no character, as JSON escapes."""
+    commands = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
     return re.sub(commands, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -49,7 +49,7 @@ def report(
 def _read_videos(text: str) -> int:
     """`--videos`, a whole number; `ConfigError` if it is none."""
     try:
-        count = int(text)
+        count = int(text) if text.isascii() and text.isdigit() else -1
     except ValueError:
         count = -1
     if not 0 <= count <= MOST_VIDEOS:
@@ -60,7 +60,7 @@ def _read_videos(text: str) -> int:
 def _read_budget(text: str) -> int:
     """`--budget` in bytes; `ConfigError` if it is no number of megabytes."""
     try:
-        megabytes = float(text)
+        megabytes = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         megabytes = math.nan
     if not 0 <= megabytes <= MOST_BUDGET_MB:

@@ -77,12 +77,15 @@ class Dataset:
         found: dict[int, CommittedSample] = {}
         first = 0
         names = [field.name for field in fields(CommittedSample)]
+        kept = [name for name in names if name in self._names]
         for group in range(self._file.num_row_groups):
             end = first + self._file.metadata.row_group(group).num_rows
             inside = sorted({place for place in places if first <= place < end})
             if inside:
-                table = _readable(self.store, lambda group=group: self._file.read_row_group(group))
-                whole = self._whole(table.take([place - first for place in inside]), names)
+                table = _readable(self.store, lambda group=group: self._file.read_row_group(group, kept))
+                # not `take`, which Arrow has not for all types
+                few = pa.concat_tables([table.slice(place - first, 1) for place in inside])
+                whole = self._whole(few, names)
                 made = (CommittedSample(**row) for row in whole.to_pylist())
                 found |= dict(zip(inside, made, strict=True))
             first = end

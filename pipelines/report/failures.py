@@ -1,15 +1,17 @@
 """The rows of a run that have no video, as its output records them."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from cluster.errors import StoreError
 from pipelines.commits import FAILURES_FOLDER, FailureRecord
 from pipelines.progress import Advance
 from pipelines.report.file_problem import file_problem
+from pipelines.report.masks import masked_text
 from pipelines.report.watcher import EVERY
 from pipelines.store import NotFound, Outside, Store
 
@@ -31,6 +33,7 @@ MEANINGS: Mapping[str, str] = {
 }
 """What the class of an error says of a row, for people."""
 _READERS = 16
+_PLACE = re.compile(r"[0-9]+(#[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +71,21 @@ class Failures:
 def _read(store: Store, key: str) -> FailureRecord | None:
     try:
         with store.open(key) as file:
-            return FailureRecord.from_json(file.read(LONGEST_BYTES))
+            return _masked(FailureRecord.from_json(file.read(LONGEST_BYTES)))
     except (NotFound, Outside, ValueError):
         return None
     except (StoreError, OSError) as error:
         file_problem(error)
         return None
+
+
+def _masked(record: FailureRecord) -> FailureRecord:
+    """Without secrets in its texts; the number at the end of a source is none, whatever its file is called."""
+    file, colon, place = record.source.rpartition(":")
+    if not _PLACE.fullmatch(place):
+        file, colon, place = record.source, "", ""
+    source = masked_text(file) + colon + place
+    return replace(record, reason=masked_text(record.reason), id=masked_text(record.id), source=source)
 
 
 def meaning_of(kind: str) -> str:

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from cluster.errors import StoreError
 from pipelines.commits import CommittedSample
 from pipelines.report.dataset import Dataset
-from pipelines.report.file_problem import file_problem
+from pipelines.report.file_problem import check_name, file_problem, spell_problem
 from pipelines.report.numbers import Numbers
+from pipelines.report.short_text import MOST_OF_A_NAME, shortened
 from pipelines.report.spread import spread
 from pipelines.report.still import NoPicture, first_frame
 from pipelines.store import NotFound, Outside, Store
@@ -55,8 +56,8 @@ class Gallery:
 
     store: Store
     samples: tuple[CommittedSample, ...]
-    sizes: Mapping[str, int]
-    """Of their files, in the store."""
+    sizes: Mapping[str, int | None]
+    """Of their files, in the store; None where a card will say why."""
     embedded: frozenset[str]
     """Files of those that fit the budget."""
     tally: Tally = field(default_factory=Tally)
@@ -79,22 +80,19 @@ class Gallery:
             yield card
 
     def _card(self, sample: CommittedSample) -> Card:
-        name, size = sample.file_name, self.sizes.get(sample.file_name, 0)
+        name, size = sample.file_name, self.sizes.get(sample.file_name)
+        if size == 0:
+            return _problem(sample, "is empty")
         try:
             if size and sample.video_bytes not in (0, size):
                 raise NoPicture(f"it has {size:,} bytes, where the metadata says {sample.video_bytes:,}")
             return _read(self.store, sample, size if name in self.embedded else None)
         except NotFound:
-            problem = "is gone"
-        except Outside as outside:
-            problem = str(outside)
+            return _problem(sample, "is gone")
         except NoPicture as unseen:
-            problem = f"cannot be shown: {unseen}"
-        except ValueError:  # no key at all
-            problem = "is no name of a file in the dataset"
-        except (StoreError, OSError) as error:
-            problem = f"cannot be read: {file_problem(error)}"
-        return Card(sample=sample, problem=f"{name} {problem}")
+            return _problem(sample, f"cannot be shown: {unseen}")
+        except (ValueError, StoreError, OSError) as error:
+            return _problem(sample, spell_problem(error))
 
 
 def choose_gallery(dataset: Dataset, numbers: Numbers, most: int, budget_bytes: int) -> Gallery:
@@ -115,9 +113,13 @@ def choose_gallery(dataset: Dataset, numbers: Numbers, most: int, budget_bytes: 
     return Gallery(store=dataset.store, samples=tuple(samples), sizes=sizes, embedded=frozenset(embedded))
 
 
+def _problem(sample: CommittedSample, problem: str) -> Card:
+    return Card(sample=sample, problem=f"{shortened(sample.file_name, MOST_OF_A_NAME)} {problem}")
+
+
 def _read(store: Store, sample: CommittedSample, size: int | None) -> Card:
     """The card of a video: with the `size` bytes of its file, or if that is None with a still alone."""
-    with store.open(sample.file_name) as file:
+    with store.open(check_name(sample.file_name)) as file:
         if size is None:
             return Card(sample=sample, still=_uri("image/webp", first_frame(file)))
         data = file.read(size + 1)
@@ -141,16 +143,16 @@ def _encoded(size: int) -> int:
     return -(-size // 3) * 4
 
 
-def _size(store: Store, sample: CommittedSample) -> int:
-    """In the store; 0 where its card will say why."""
+def _size(store: Store, sample: CommittedSample) -> int | None:
+    """In the store; None where its card will say why."""
     try:
-        found = store.stat(sample.file_name)
+        found = store.stat(check_name(sample.file_name))
     except (ValueError, Outside):  # ValueError: no key at all
-        return 0
+        return None
     except StoreError as error:
         file_problem(error)
-        return 0
-    return 0 if found is None else found.size
+        return None
+    return None if found is None else found.size
 
 
 def _order(sample: CommittedSample) -> tuple[int, int, str, int]:

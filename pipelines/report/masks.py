@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from pipelines.report.known_keys import KNOWN_KEY
+
 MASK = "***"
 _NAMES = (
-    *("token", "password", "passwd", "passphrase", "pass", "pwd", "secret", "secrets", "key", "keys", "apikey"),
+    *("token", "password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "secrets", "key", "keys", "apikey"),
     *("accesskey", "secretkey", "credential", "credentials", "auth", "authorization", "cookie", "signature", "sas"),
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_USER = re.compile(r"(?<=://)[^\s/?#'\"]+(?=@)")
-_NAME = re.compile(r"""([A-Za-z][\w.-]*)["']?[ \t]*[=:][ \t]*["']?""")
-_VALUE = re.compile(r"""((Bearer|Basic) )?[^\s"'&;,}\]]+""")
-_KNOWN = re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|\b(hf|gh[opsu]|glpat|sk)[_-][0-9A-Za-z_-]{16,}")
+_AFTER_SCHEME = re.compile(r"(?<=://)[^\s'\"]++")
+_AUTHORITY = re.compile(r"[^/?#]*+")
+_NAME = re.compile(r"""(?<![\w.-])([\w.-]++)(?:\\?["']?[ \t]*+[=:][ \t]*+|(\s++))\\?["']?""")
+"""A name from its first character on, or every character of a long one would be tried as the first."""
+_VALUE = re.compile(r"""(?<=")[^"\n]++|(?<=')[^'\n]++|((Bearer|Basic)\s+)?[^\s"'&;,}\]]+""")
 
 
 class NotYaml(ValueError):
@@ -28,15 +32,31 @@ def is_secret(name: str) -> bool:
 
 
 def masked_text(text: str) -> str:
-    """`text` without the users of URLs, the values in ``token=…`` and what has the form of a known kind of key."""
-    text = _USER.sub(MASK, text)
+    """`text` without known kinds of keys, the users of URLs, and the values in ``token=…`` and ``--token …``."""
+    text = _AFTER_SCHEME.sub(_without_user, KNOWN_KEY.sub(MASK, text))
     pieces, place = [], 0
-    for name in _NAME.finditer(text):
-        value = _VALUE.match(text, name.end())
-        if name.start() >= place and value and is_secret(name[1]):
-            pieces += [text[place : name.end()], MASK]
-            place = value.end()
-    return _KNOWN.sub(MASK, "".join([*pieces, text[place:]]))
+    name = _NAME.search(text)
+    while name:
+        end = name.end()
+        is_named = name[2] is None or name[1].startswith("-")
+        if is_named and is_secret(name[1]) and (value := _VALUE.match(text, end)):
+            pieces += [text[place:end], MASK]
+            place = end = value.end()
+        name = _NAME.search(text, end)
+    return "".join([*pieces, text[place:]])
+
+
+def _without_user(found: re.Match[str]) -> str:
+    """What follows a scheme, up to its last @ masked if a user is before that; a password may have any character."""
+    rest, place = found[0], 0
+    at = rest.rfind("@")
+    while place < at:
+        authority = _AUTHORITY.match(rest, place)
+        if authority and ("@" in authority[0] or ":" in authority[0]):
+            return rest[:place] + MASK + rest[at:]
+        inner = rest.find("://", place)
+        place = inner + 3 if inner >= 0 else at
+    return rest
 
 
 def masked_yaml(text: str) -> str:
@@ -54,15 +74,15 @@ def masked_yaml(text: str) -> str:
     except RecursionError as error:
         raise NotYaml("it is too deeply nested") from error
     pieces, place = [], 0
-    for start, end in sorted(_secret_spans(root)):
+    for start, end, shown in sorted(_changes(root, text)):
         if start >= place:
-            pieces += [masked_text(text[place:start]), MASK, "\n" if text[start:end].endswith("\n") else ""]
+            pieces += [masked_text(text[place:start]), shown]
             place = end
     return "".join([*pieces, masked_text(text[place:])])
 
 
-def _secret_spans(root: Any) -> Iterator[tuple[int, int]]:
-    """Where values of secret keys stand; each node is looked at once, however many aliases lead to it."""
+def _changes(root: Any, text: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, what to show there); each node is looked at once, however many aliases lead to it."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -70,12 +90,42 @@ def _secret_spans(root: Any) -> Iterator[tuple[int, int]]:
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and is_secret(key.value):
-                    if value.start_mark.index != value.end_mark.index:
-                        yield value.start_mark.index, value.end_mark.index
-                else:
-                    waiting += (key, value)
+        if isinstance(node, yaml.ScalarNode):
+            masked = masked_text(node.value)
+            if masked != node.value:
+                yield _changed(node, text, masked)
+            continue
+        secret = list(_secret_values(node))
+        yield from (_changed(value, text) for value in secret if value.start_mark.index != value.end_mark.index)
+        inside = (part for pair in node.value for part in pair) if isinstance(node, yaml.MappingNode) else node.value
+        hidden = {id(value) for value in secret}
+        waiting += [part for part in inside if id(part) not in hidden]
+
+
+def _secret_values(node: Any) -> Iterator[Any]:
+    """Of a mapping the values of secret names, as in {token: X} and {name: TOKEN, value: X}; of a list, of flags."""
+    if isinstance(node, yaml.MappingNode):
+        texts = {_plain(key).lower(): _plain(value) for key, value in node.value}
+        is_named = is_secret(texts.get("name", "")) or is_secret(texts.get("key", ""))
+        for key, value in node.value:
+            if is_secret(_plain(key)) or (is_named and _plain(key).lower() == "value"):
+                yield value
+    else:
+        for flag, value in pairwise(node.value):
+            if re.fullmatch(r"--?[\w.-]+", _plain(flag)) and is_secret(_plain(flag)):
+                yield value
+
+
+def _plain(node: Any) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+
+
+def _changed(node: Any, text: str, masked: str | None = None) -> tuple[int, int, str]:
+    """A node as `masked`, in its own style if its text stands there as it is read; without `masked`, all of it."""
+    start, end = node.start_mark.index, node.end_mark.index
+    raw = text[start:end]
+    if masked is not None and node.value in raw:
+        return start, end, raw.replace(node.value, masked)
+    if masked is not None and node.style == "|":
+        return start, end, masked_text(raw)
+    return start, end, MASK + "\n" * raw.endswith("\n")

@@ -1,6 +1,8 @@
 """What the figures are made of: the numeric columns of all rows, about 120 bytes a row."""
 
+import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +23,9 @@ _COUNTS = (
     *("bytes_sent", "bytes_saved", "video_bytes"),
 )
 _COLUMNS = (*_COUNTS, "duration_sec", "seconds", "created_at", "started_at", "pab")
-_YEAR_S = 366 * 86400.0
+_LEAST_S, _YEAR_S = 1e-3, 366 * 86400.0
+_YEARS = range(1678, 2262)
+"""Whose moments fit 64 bits in nanoseconds."""
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?\+00:00$"
 
 
@@ -71,9 +75,9 @@ def _most(name: str) -> int:
 
 
 def _times_taken(column: Any) -> Floats:
-    """Seconds; 0, as for unknown, where they are negative, no number or more than a year."""
+    """Seconds; 0, as for unknown, where they are no number, less than a millisecond or more than a year."""
     seconds = np.asarray(column.to_numpy(), np.float64)
-    return np.where((seconds >= 0) & (seconds <= _YEAR_S), seconds, 0.0)
+    return np.where((seconds >= _LEAST_S) & (seconds <= _YEAR_S), seconds, 0.0)
 
 
 def _times(column: Any) -> Floats:
@@ -82,5 +86,14 @@ def _times(column: Any) -> Floats:
     try:
         moments = plain.cast(pa.timestamp("ns", tz="UTC"))
     except pa.ArrowInvalid:  # a 31st of February, in a marker that somebody wrote by hand
-        return np.full(len(column), np.nan)
+        return np.array([_moment(text) for text in plain.to_pylist()], np.float64)
     return np.asarray(moments.cast(pa.int64()).to_numpy(zero_copy_only=False), np.float64) / 1e9
+
+
+def _moment(text: str | None) -> float:
+    """As `_times`, of one text that looks like a time."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return math.nan
+    return moment.timestamp() if moment.year in _YEARS else math.nan

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from pipelines.commands.output import harmless, spell_bytes, spell_seconds
 from pipelines.progress import Advance
@@ -22,6 +23,7 @@ from pipelines.report.numbers import Numbers
 from pipelines.report.presence import Presence
 from pipelines.report.remarks import Remarks
 from pipelines.report.run_record import RunRecord
+from pipelines.report.short_text import shortened
 from pipelines.report.strips import Strips
 from pipelines.report.timeline import Timeline
 
@@ -63,6 +65,7 @@ def render(parts: PageParts, advance: Advance) -> Iterator[str]:
         "clock": partial(_spell_time, "%H:%M"),
         "figures": _spell_figures,
         "meaning": meaning_of,
+        "whole": _whole,
     }
     style, script = _read("page.css"), _read("page.js")
     pabs = list(dict.fromkeys(share.pab for share in parts.shares))
@@ -110,8 +113,13 @@ def _spell_time(pattern: str, moment: float) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    """Texts without characters that no HTML may have, or that turn the direction of what follows."""
-    return harmless(value) if type(value) is str else value
+    """Texts that are not too long, without characters that no HTML may have, or that turn what follows around."""
+    return harmless(shortened(value)) if type(value) is str else value
+
+
+def _whole(text: str) -> Markup:
+    """A text of any length."""
+    return escape(harmless(text))
 
 
 def _spell_seconds(seconds: float) -> str:

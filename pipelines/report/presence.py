@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from cluster.errors import StoreError
 from pipelines.commits import COMMITS_FOLDER, VIDEOS_FOLDER
 from pipelines.progress import Advance
 from pipelines.report.dataset import Dataset
+from pipelines.report.file_problem import check_name, spell_problem
+from pipelines.report.short_text import MOST_OF_A_NAME, shortened
 from pipelines.report.watcher import EVERY
-from pipelines.store import Outside, Store
+from pipelines.store import Store
 
 NAMED = 20
 _ASKED = 200
@@ -50,7 +53,7 @@ class Presence:
             lost += 1
             matched += found is not None
             if len(names) < NAMED:
-                names.append((key, problem))
+                names.append((shortened(key, MOST_OF_A_NAME), problem))
         listed += (here is not None) + sum(1 for _ in listing)
         commits = 0
         for item in dataset.store.list(f"{COMMITS_FOLDER}/"):
@@ -80,9 +83,7 @@ def _problem(found: int | None, wanted: int) -> str:
 
 def _problem_now(store: Store, key: str, wanted: int) -> str:
     try:
-        now = store.stat(key)
-    except ValueError:
-        return "is no name of a file in the dataset"
-    except Outside as outside:
-        return str(outside)
+        now = store.stat(check_name(key))
+    except (ValueError, StoreError, OSError) as error:
+        return spell_problem(error)
     return _problem(None if now is None else now.size, wanted)

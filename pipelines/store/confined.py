@@ -1,5 +1,6 @@
 """A folder that somebody else may have filled: what leads out of it, or is no file, is not opened."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ class ConfinedFolder(LocalStore):
 
     A key that leads out of it, or to a pipe or a device, raises `Outside`; a listing leaves it out.
     """
+
+    _LEADS_NOWHERE = LocalStore._LEADS_NOWHERE | {errno.EACCES}
 
     def __init__(self, root: str | Path) -> None:
         super().__init__(root)

@@ -24,6 +24,8 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 class LocalStore:
     """A folder; it is made by the first write."""
 
+    _LEADS_NOWHERE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG})
+
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
 
@@ -162,10 +164,14 @@ class LocalStore:
                 entries = [
                     (f"{before}{entry.name}/" if entry.is_dir() else before + entry.name, entry)
                     for entry in os.scandir(folder)
-                    if not _is_internal(entry.name) and (entry.is_dir() or entry.is_file())
+                    if not _is_internal(entry.name) and self._is_there(entry)
                 ]
             except FileNotFoundError:
                 return
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    return
+                raise
         for key, entry in sorted(entries, key=lambda pair: pair[0].encode("utf-8", "surrogateescape")):
             if key.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
@@ -174,6 +180,15 @@ class LocalStore:
                 with suppress(FileNotFoundError):
                     status = entry.stat()
                     yield StoredObject(key=key, size=status.st_size, modified=status.st_mtime)
+
+    def _is_there(self, entry: os.DirEntry[str]) -> bool:
+        """Whether it is a file or a folder, or a link to one."""
+        try:
+            return entry.is_dir() or entry.is_file()
+        except OSError as error:
+            if entry.is_symlink() and error.errno in self._LEADS_NOWHERE:
+                return False
+            raise
 
     @contextmanager
     def _explained(self, key: str | None = None) -> Iterator[None]:

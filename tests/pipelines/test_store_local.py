@@ -152,3 +152,12 @@ def test_of_eight_racing_processes_one_wins_each_round(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told() -> None:
     with pytest.raises(StoreError, match="/proc/nowhere cannot be made there, or was removed; give another folder"):
         LocalStore("/proc/nowhere").put("key", b"x")
+
+
+def test_a_link_that_leads_nowhere_is_no_object(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put("a", b"x")
+    for name, target in {"b": "b", "c": "gone", "d": "a/b", "e": "f" * 300}.items():
+        (tmp_path / name).symlink_to(target)
+    assert [item.key for item in store.list()] == ["a"]
+    assert list(store.list("b/")) == []
