@@ -140,8 +140,10 @@ def test_what_was_there_once_is_found_in_pictures_names_and_messages_too(reposit
     ("command", "arguments"),
     [
         ("ls-files", ()),
+        ("diff", ()),
         ("rev-parse", ()),
         ("log", ("--history",)),
+        ("for-each-ref", ("--history",)),
         ("rev-parse", ("--history",)),
     ],
 )
@@ -160,6 +162,8 @@ def test_what_cannot_be_looked_at_is_no_clean_scan(repository: Path, tmp_path_fa
     assert scan("none.txt", folder=repository).returncode == 2
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert scan(folder=elsewhere).returncode == 2
+    git(elsewhere, "init", "--quiet", "empty")
+    assert scan("--history", folder=elsewhere / "empty").returncode == 2
     (repository / "notes.py").write_text("x = 2\n")
     commit(repository)
     git(elsewhere, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
