@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from detect_secrets.plugins.base import RegexBasedDetector
 
+# What is repeated has an end wherever more follows: a long line of a minified file would take the square of its length.
+
 # No letter or figure is before it, but those of an escape may be: of a control character, or one that is not ASCII.
 APART = (
     r"(?:(?<![A-Za-z0-9])|(?<=\\[abefnrtv0])|(?<=\\[0-7]{3})|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})"
@@ -20,7 +22,7 @@ MIXED = r"(?=[^\s'\"]*[0-9])(?=[^\s'\"]*[a-z])(?=[^\s'\"]*[A-Z])[A-Za-z0-9/+_-]{
 FIGURES = r"(?=[0-9]*[A-Za-z])(?=(?:[A-Za-z]*[0-9]){3})[A-Za-z0-9]{32,}"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z-])"
 # No variable's or a template's, nor one that was left out.
-GIVEN = r"[^\s'\"`$<>{}\[\]()*\\…,;|]"
+GIVEN = r"[^\s'\"`$<>{}\[\]()*\\,;|]"
 
 
 class BareKeyDetector(RegexBasedDetector):
@@ -29,16 +31,16 @@ class BareKeyDetector(RegexBasedDetector):
     secret_type = "Bare Key"
 
     denylist = (
-        re.compile(APART + r"sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}"),
+        re.compile(APART + r"sk-(?=[A-Za-z_-]{0,80}[0-9])[A-Za-z0-9_-]{20,}"),
         re.compile(
             APART + r"(?:hf_|api_org_|r8_|gsk_|nvapi-|dop_v1_|GOCSPX-|ya29\.|dckr_pat_|hv[sb]\."
-            r"|tskey-[a-z]+-|shp[a-z]{2}_|(?:xai|pplx)-(?=[A-Za-z_-]*[0-9]))[A-Za-z0-9_-]{20,}"
+            r"|tskey-[a-z]+-|shp[a-z]{2}_|(?:xai|pplx)-(?=[A-Za-z_-]{0,80}[0-9]))[A-Za-z0-9_-]{20,}"
         ),
         re.compile(APART + r"(?:gh[oprsu]|github_pat)_[A-Za-z0-9_]{20,}"),
         re.compile(APART + r"AIza[A-Za-z0-9_-]{35}"),
         re.compile(APART + r"npm_[A-Za-z0-9]{36}"),
         re.compile(APART + r"AGE-SECRET-KEY-1[0-9A-Z]{20,}"),
-        re.compile(rf"{NAMED}\w*['\"]?\s*(?:[:=]|\s|\\uff1a)\s*{OPEN}((?-i:{MIXED})|(?-i:{FIGURES}))", re.IGNORECASE),
+        re.compile(rf"{NAMED}\w{{0,80}}['\"]?\s*(?:[:=]|\s|\\uff1a)\s*{OPEN}((?-i:{MIXED}|{FIGURES}))", re.IGNORECASE),
         re.compile(rf"{NAMED}['\"]?\s*[:=]\s*{OPEN}({UUID})", re.IGNORECASE),
     )
 
@@ -57,7 +59,7 @@ class PlacedSecretDetector(RegexBasedDetector):
         re.compile(r"client-key-data['\"]?:\s*['\"]?([A-Za-z0-9+/=]{40,})"),
         re.compile(r"\bbearer\s+(?=[^\s0-9]*[0-9])([A-Za-z0-9._~+/-]{20,}=*)", re.IGNORECASE),
         re.compile(r"authorization['\"]?\s*[:=]\s*['\"]?basic\s+([A-Za-z0-9+/]{8,}=*)", re.IGNORECASE),
-        re.compile(rf"\bcurl\s(?:[^|;]*?\s)?(?:-u|--user)[\s=]?['\"]?[^\s:'\"]+:({GIVEN}{{4,}})"),
+        re.compile(rf"\bcurl\s(?:[^|;]{{0,400}}?\s)?(?:-u|--user)[\s=]?['\"]?[^\s:'\"]{{1,80}}:({GIVEN}{{4,}})"),
         re.compile(rf"\bmachine\s+\S+\s+(?:\S+\s+\S+\s+)?password\s+({GIVEN}{{4,}})"),
         re.compile(rf"^\s*password\s+(?=\S*[0-9])({GIVEN}{{6,}})\s*$"),
         re.compile(rf"://:((?:(?![/?#@:]){GIVEN}){{3,}})@"),
