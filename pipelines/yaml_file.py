@@ -1,5 +1,6 @@
 """YAML files a person wrote, read through OmegaConf; what is wrong with one is a sentence."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ def read_yaml(path: str | Path, what: str, overrides: Sequence[str] = ()) -> dic
     `what` names the file's role in the sentence of a `ConfigError`.
     """
     try:
+        # What has a name and is no file may never end; a shell's <(…) has none.
+        place = Path(os.path.realpath(path))
+        if place.exists() and not (place.is_file() or place.is_dir()):
+            raise ConfigError(f"{what} {path} is a pipe or a device; give a file")
         loaded = OmegaConf.load(path)
         if not isinstance(loaded, DictConfig):
             raise ConfigError(f"{what} {path} holds a list or a text; keys with values are wanted")

@@ -101,7 +101,9 @@ def _look_at_space(wanted: Wanted) -> list[Finding]:
         disk = folder.stat().st_dev
         disks.setdefault(disk, []).append(role)
         folders.setdefault(disk, folder)
-    return [judge_space(roles, folders[disk], _space(folders[disk])) for disk, roles in disks.items()]
+    spaces = {disk: _space(folder) for disk, folder in folders.items()}
+    # One without any space, as /proc, is no disk: whether it can be written, other lines tell.
+    return [judge_space(roles, folders[disk], spaces[disk]) for disk, roles in disks.items() if spaces[disk].total]
 
 
 def places(wanted: Wanted, environment: Mapping[str, str] = os.environ) -> dict[str, Path]:

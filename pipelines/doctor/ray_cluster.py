@@ -3,6 +3,7 @@
 import ipaddress
 import platform
 import queue
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ JOIN_S = 60.0
 """Through ray:// a process is started for each driver."""
 ALIVE = 0
 CLIENT = "ray://"
+HTTP_ANSWER = re.compile(r"http2 header with status: ([0-9]{3})")
+"""How gRPC tells that what answers knows no gRPC: a server of Ray's says 200."""
 SHOW_TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
 
 
@@ -86,6 +89,16 @@ def judge_cluster(address: str, theirs: ClusterFacts, ours: ClusterFacts) -> Fin
     )
 
 
+def judge_refusal(address: str, error: Exception) -> Finding:
+    """Of an address that answers, and with which Ray cannot talk."""
+    if answer := HTTP_ANSWER.search(str(error)):
+        found = f"what answers at {address} is a server of HTTP or a proxy and no Ray: it says {answer[1]}"
+        return failed("ray cluster", found, "correct the address, or have what is in between let Ray's gRPC through")
+    said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    found = f"{address} does not let us in: {' '.join(dict.fromkeys((said[0], said[-1])))}"
+    return failed("ray cluster", found, "see how its head fares, and that the address is its own")
+
+
 def judge_cluster_gpus(gpus: float, workers: int) -> Finding:
     """Whether a cluster has GPUs for so many workers; what is missing, an autoscaler may bring."""
     found = f"{gpus:g} there, and up to {workers} worker{' wants one' if workers == 1 else 's want one each'}"
@@ -105,9 +118,7 @@ def _look(address: str, wanted: Wanted) -> list[Finding]:
     except AuthenticationError:
         return [failed("ray cluster", f"{address} wants a token, and was shown none or another", SHOW_TOKEN)]
     except Exception as error:
-        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        found = f"{address} does not let us in: {' '.join(dict.fromkeys((said[0], said[-1])))}"
-        return [failed("ray cluster", found, "see how its head fares, and that the address is its own")]
+        return [judge_refusal(address, error)]
     ours = ClusterFacts(ray=ray.__version__, python=platform.python_version())
     lines = [judge_cluster(address, theirs, ours)]
     if theirs.gpus is not None and wanted.config and wanted.config.cluster.device == "cuda":

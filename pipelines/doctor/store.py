@@ -25,6 +25,7 @@ REACH_S = 5.0
 TURN_S = 20.0
 """How long one doctor waits for another that tries a folder: a probe takes no longer than 15 s."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+PORTS = {"http": 80, "https": 443}
 
 
 def look_at_store(wanted: Wanted) -> list[Finding]:
@@ -53,20 +54,20 @@ def judge_store(result: ProbeResult, seconds: float) -> Finding:
 
 def look_at_endpoint(wanted: Wanted) -> list[Finding]:
     """The line `s3 endpoint`, where the environment names one and no bucket is asked about."""
-    url = next(os.environ[name] for name in ENDPOINTS if os.environ.get(name))
+    variable, url = next((name, os.environ[name]) for name in ENDPOINTS if os.environ.get(name))
     try:
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:  # what it says quotes the URL, which may hold a password
-        return [failed("s3 endpoint", "AWS_ENDPOINT_URL is no URL", "set it as in http://127.0.0.1:9000")]
+        port = parts.port or PORTS[parts.scheme]
+    except (ValueError, KeyError):  # what it says quotes the URL, which may hold a password
+        port = 0
+    if not port or not parts.hostname:
+        return [failed("s3 endpoint", f"{variable} is no URL", "set it as in http://127.0.0.1:9000")]
     place = f"{parts.scheme}://{parts.hostname}:{port}"
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=REACH_S).close()
+        socket.create_connection((parts.hostname, port), timeout=REACH_S).close()
     except OSError as error:
         reason = error.strerror or str(error)
-        return [
-            failed("s3 endpoint", f"nothing answers at {place}: {reason}", "check AWS_ENDPOINT_URL and the network")
-        ]
+        return [failed("s3 endpoint", f"nothing answers at {place}: {reason}", f"check {variable} and the network")]
     return [ok("s3 endpoint", f"{place} answers; --store s3://bucket/prefix tries its conditional put")]
 
 

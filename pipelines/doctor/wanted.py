@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cluster.errors import ConfigError
 from pipelines.config import Device, VideoConfig, make_config
 from pipelines.serving.config import make_serve_config
 from pipelines.store import open_store
@@ -66,8 +67,10 @@ def read_wanted(
     """What the config with these `values`, a job's or an endpoint's, wants, and what was asked for beside it.
 
     Raises:
-        ConfigError: the config cannot work.
+        ConfigError: the config cannot work, or what was asked for beside it is empty.
     """
+    if address is not None and not address.strip():
+        raise ConfigError("--address is empty; give auto or host:port, or leave it out to start Ray here")
     wanted = Wanted() if values is None else _of_config(values)
     wanted = replace(wanted, gpu=gpu, address=address or wanted.address)
     if store is not None:

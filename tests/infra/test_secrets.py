@@ -1,38 +1,17 @@
 """The scan for secrets finds them, in files and in what was committed once, and finds none in this repository."""
 
 import io
-import os
 import re
 import secrets
 import shutil
 import string
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pipelines.places import ROOT
-
-SCAN = ROOT / ".ci/secrets"
-
-
-def scan(*arguments: str | Path, folder: Path = ROOT, tools: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    """Of the repository that `folder` is of; programs in `tools` are found first."""
-    places = [*([tools] if tools else []), Path(sys.executable).parent, os.environ["PATH"]]
-    environment = {**os.environ, "PATH": os.pathsep.join(map(str, places))}
-    return subprocess.run([SCAN, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
-
-
-def made_up(letters: str, count: int) -> str:
-    return "".join(secrets.choice(letters) for _ in range(count))
-
-
-def aws_key() -> str:
-    return f"AKIA{made_up(string.ascii_uppercase + string.digits, 16)}"
-
+from tests.infra.planting import aws_key, commit, git, lines_of, made_up, mixed, places, scan
 
 KINDS = {
     "AWS Access Key": lambda: f"bucket owner: {aws_key()}",
@@ -40,25 +19,6 @@ KINDS = {
     "Private Key": lambda: "-----BEGIN RSA " + "PRIVATE KEY-----",
     "Hex High Entropy String": lambda: f"it = '{secrets.token_hex(32)}'",
 }
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    git(tmp_path, "init", "--quiet")
-    (tmp_path / "notes.py").write_text("x = 1\n")
-    commit(tmp_path)
-    return tmp_path
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    command = ["git", *who, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=30).stdout
-
-
-def commit(folder: Path) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "a change")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,21 +58,6 @@ WAVED = (
     "# pragma: allowlist nextline secret\nkey = '{}'",
     "client = connect(aws_access_key_id='{}')",
 )
-
-
-def mixed(count: int) -> str:
-    """Letters and figures, each kind of them at least once."""
-    return "Aa0" + made_up(string.ascii_letters + string.digits, count - 3)
-
-
-def places(done: "subprocess.CompletedProcess[str]") -> set[str]:
-    assert done.returncode == 1, done.stderr
-    return {line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Location:")}
-
-
-def lines_of(done: "subprocess.CompletedProcess[str]", name: str) -> set[int]:
-    found = [place.rpartition(":") for place in places(done)]
-    return {int(number) for file, _, number in found if file == name}
 
 
 def png_with(text: str) -> bytes:
@@ -193,7 +138,14 @@ def test_what_was_there_once_is_found_in_pictures_names_and_messages_too(reposit
 
 @pytest.mark.parametrize(
     ("command", "arguments"),
-    [("ls-files", ()), ("log", ("--history",)), ("rev-parse", ()), ("rev-parse", ("--history",))],
+    [
+        ("ls-files", ()),
+        ("diff", ()),
+        ("rev-parse", ()),
+        ("log", ("--history",)),
+        ("for-each-ref", ("--history",)),
+        ("rev-parse", ("--history",)),
+    ],
 )
 def test_a_git_that_fails_is_no_clean_scan(command: str, arguments: tuple[str, ...], repository: Path) -> None:
     broken = repository / "tools/git"
@@ -210,6 +162,8 @@ def test_what_cannot_be_looked_at_is_no_clean_scan(repository: Path, tmp_path_fa
     assert scan("none.txt", folder=repository).returncode == 2
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert scan(folder=elsewhere).returncode == 2
+    git(elsewhere, "init", "--quiet", "empty")
+    assert scan("--history", folder=elsewhere / "empty").returncode == 2
     (repository / "notes.py").write_text("x = 2\n")
     commit(repository)
     git(elsewhere, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")

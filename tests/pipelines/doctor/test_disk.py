@@ -80,3 +80,8 @@ def test_a_folder_whose_sockets_would_have_too_long_paths_has_failed() -> None:
     assert (line.status, f"{long}, for Ray, has 65 bytes" in line.found) == ("failed", True)
     assert "set RAY_TMPDIR to a folder of at most " in line.way_out
     assert look_at_places({"Ray": Path("/tmp")}) == []
+
+
+def test_of_a_store_where_there_is_no_disk_its_own_line_tells() -> None:
+    lines = look_at_disks(Wanted(store="/proc/nowhere"))
+    assert not any("/proc" in line.found for line in lines)

@@ -203,9 +203,10 @@ def test_a_model_that_is_cut_short_fails_and_the_rest_does_not(tmp_path: Path, t
         (["--gpus"], "No such option"),
         ([""], "CONFIG is empty; give a YAML file"),
         (["."], "the config . cannot be read: Is a directory"),
-        (["/dev/null"], "the config /dev/null says nothing"),
+        (["/dev/null"], "the config /dev/null is a pipe or a device; give a file"),
         ([sys.executable], "is not text in UTF-8"),
         (["--store", ""], "--store is empty"),
+        (["--address", ""], "--address is empty; give auto or host:port"),
         (["--store", "s3://"], "--store s3:// names no bucket"),
         (["--store", "ftp://x/y"], "ftp:// is not supported"),
     ],
@@ -216,6 +217,14 @@ def test_bad_usage_ends_with_2_and_one_sentence(tmp_path: Path, arguments: list[
     assert (report.code, report.out, report.err.count("\n")) == (2, "", 1)
     assert sentence in report.err
     assert time.monotonic() - begun < 60
+
+
+def test_a_config_that_says_nothing_is_told_and_a_pipe_with_a_name_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").touch()
+    os.mkfifo(tmp_path / "pipe.yaml")
+    empty, pipe = (diagnose(f"{name}.yaml", folder=tmp_path) for name in ("empty", "pipe"))
+    assert (empty.code, "the config empty.yaml says nothing" in empty.err) == (2, True)
+    assert (pipe.code, pipe.err) == (2, "error: the config pipe.yaml is a pipe or a device; give a file\n")
 
 
 def test_in_odd_surroundings_there_is_one_json_object_and_no_traceback(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.doctor.ray_cluster import ClusterFacts, is_loopback, judge_cluster, judge_cluster_gpus
+from pipelines.doctor.ray_cluster import ClusterFacts, is_loopback, judge_cluster, judge_cluster_gpus, judge_refusal
 
 OURS = ClusterFacts(ray="2.60.0", python="3.11.7")
 
@@ -44,3 +44,11 @@ def test_gpus_that_a_cluster_lacks_may_come() -> None:
     assert judge_cluster_gpus(8, 8).status == "ok"
     line = judge_cluster_gpus(0, 8)
     assert (line.status, line.found) == ("warning", "0 there, and up to 8 workers want one each")
+
+
+def test_what_answers_by_http_is_told_from_a_ray_that_does_not_let_us_in() -> None:
+    line = judge_refusal("1.2.3.4:1", RuntimeError("RPC error: Received http2 header with status: 404"))
+    assert line.found == "what answers at 1.2.3.4:1 is a server of HTTP or a proxy and no Ray: it says 404"
+    assert "correct the address" in line.way_out
+    line = judge_refusal("1.2.3.4:1", RuntimeError("it is full\n\nof drivers"))
+    assert line.found == "1.2.3.4:1 does not let us in: it is full of drivers"

@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from pipelines.doctor.store import judge_store, look_at_store
+from pipelines.doctor.store import judge_store, look_at_endpoint, look_at_store
 from pipelines.doctor.wanted import Wanted
 from pipelines.store import ProbeResult
 
@@ -45,3 +45,13 @@ def test_doctors_that_try_one_folder_at_once_all_pass_and_leave_none_of_it(tmp_p
     assert [line.found for line in lines if line.status == "failed"] == []
     assert len(lines) == 12
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("url", ["nonsense", "host:9000", "//host", "http://", "ftp://host", "http://host:x"])
+def test_an_endpoint_that_is_no_url_is_told_and_not_reached_for(variable, url, monkeypatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, url)
+    (line,) = look_at_endpoint(Wanted())
+    assert (line.status, line.found) == ("failed", f"{variable} is no URL")
