@@ -169,10 +169,3 @@ def test_what_cannot_be_looked_at_is_no_clean_scan(repository: Path, tmp_path_fa
     git(elsewhere, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
     done = scan("--history", folder=elsewhere / "shallow")
     assert (done.returncode, "git fetch --unshallow" in done.stderr) == (2, True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", [(), ("--history",)], ids=["files", "history"])
-def test_this_repository_has_none(what: tuple[str, ...]) -> None:
-    done = scan(*what)
-    assert done.returncode == 0, done.stdout + done.stderr
