@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,21 +28,21 @@ def head() -> Iterator[RayHead]:
         yield running
 
 
-def up(url: str, job: str) -> list[dict[str, Any]]:
-    return render.Prometheus(url).instant(f'up{{job="{job}"}}', time.time())
+def answers(url: str, job: str) -> list[str]:
+    """Of each target that was asked by now, whether it answered: "1" or "0"."""
+    return [sample["value"][1] for sample in render.Prometheus(url).instant(f'up{{job="{job}"}}', time.time())]
 
 
 def test_the_nodes_are_found_with_the_token_and_answer_without_one(head: RayHead, tmp_path: Path) -> None:
     endpoint = f"127.0.0.1:{free_port()}"
     with prometheus(tmp_path, config_of(head, endpoint, tmp_path, TOKEN)) as url:
         deadline = time.monotonic() + SCRAPED_S
-        while not any(sample["value"][1] == "1" for sample in up(url, "ray")):
+        while "1" not in answers(url, "ray") or not answers(url, "pabcast-endpoint"):
             assert time.monotonic() < deadline, (tmp_path / "prometheus.log").read_text()
             time.sleep(0.5)
-        (missed,) = up(url, "pabcast-endpoint")
-        assert missed["value"][1] == "0", "an endpoint that is said to be there and is not"
+        assert answers(url, "pabcast-endpoint") == ["0"], "an endpoint that is said to be there and is not"
         (tmp_path / "endpoints.json").unlink()
-        while up(url, "pabcast-endpoint"):
+        while answers(url, "pabcast-endpoint"):
             assert time.monotonic() < deadline, "an endpoint that nobody has is not asked"
             time.sleep(0.5)
 
@@ -54,4 +53,4 @@ def test_another_token_finds_no_node(head: RayHead, tmp_path: Path) -> None:
         while "403" not in (log := (tmp_path / "prometheus.log").read_text()):
             assert time.monotonic() < deadline, log
             time.sleep(0.5)
-        assert up(url, "ray") == []
+        assert answers(url, "ray") == []
