@@ -53,8 +53,9 @@ class ConfinedFolder(LocalStore):
         return (item for item in super().list(prefix) if self._is_own(item.key))
 
     def _walk(self, folder: Path, before: str, prefix: str) -> Iterator[StoredObject]:
-        real = Path(os.path.realpath(folder))
-        if real == self._real_root / folder.relative_to(self.root):
+        # The real path of a link to itself is that link.
+        is_linked = folder != self.root and folder.is_symlink()
+        if not is_linked and Path(os.path.realpath(folder)) == self._real_root / folder.relative_to(self.root):
             yield from super()._walk(folder, before, prefix)
 
     def _is_own(self, key: str) -> bool:

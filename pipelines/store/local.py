@@ -168,10 +168,6 @@ class LocalStore:
                 ]
             except FileNotFoundError:
                 return
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    return
-                raise
         for key, entry in sorted(entries, key=lambda pair: pair[0].encode("utf-8", "surrogateescape")):
             if key.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
